@@ -1,0 +1,33 @@
+// Matrix products with a weight in Hugging Face's layout [out_features, in_features].
+#pragma once
+
+#include "ops/types.h"
+
+namespace r1::ops {
+
+/// out[m, n] = sum_k x[m, k] * weight[n, k] (+ bias[n]).
+///
+/// x       [M, K] f32, rows may have a stride
+/// weight  [N, K] f32 (bf16 where the backend says so; each storage dtype is its own chain)
+/// bias    [N]    f32, optional
+/// out     [M, N] f32, rows may have a stride; must not alias x
+/// Order of sums (cpu): one fp32 FMA chain per element from +0 with k ascending, then one addition of the bias.
+/// A row of out does not depend on the other rows of x. Throws Error(kShape), Error(kDType).
+/// Runs on: reference, cpu, cuda.
+void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out);
+
+/// grad_x[m, k] (+)= sum_n grad_out[m, n] * weight[n, k].
+///
+/// grad_out [M, N], weight [N, K], grad_x [M, K]; f32; rows of grad_out and grad_x may have a stride.
+/// Order of sums (cpu): one FMA chain per element, n ascending; with Accumulate::kYes the chain starts from the stored value.
+void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const Tensor& weight, Tensor& grad_x, Accumulate accumulate);
+
+/// grad_weight[n, k] (+)= sum_m grad_out[m, n] * x[m, k];  grad_bias[n] (+)= sum_m grad_out[m, n].
+///
+/// grad_out [M, N], x [M, K], grad_weight [N, K], grad_bias [N] (optional); f32; rows of grad_out and x may have a stride.
+/// Order of sums (cpu): one FMA chain per element of grad_weight and one chain of additions per element of grad_bias,
+/// m ascending; with Accumulate::kYes they start from the stored value.
+void linear_backward_weight(const ExecContext& ctx, const Tensor& grad_out, const Tensor& x, Tensor& grad_weight, Tensor* grad_bias,
+                            Accumulate accumulate);
+
+}  // namespace r1::ops

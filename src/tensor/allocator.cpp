@@ -1,0 +1,103 @@
+#include "tensor/allocator.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+namespace r1 {
+namespace {
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+class PageSource : public MemorySource {
+ public:
+  explicit PageSource(Device device) : device_(device) {}
+  Device device() const override { return device_; }
+
+  void* allocate(std::size_t bytes) override {
+    void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+      fail(ErrorKind::kMemory, "out of memory: asked for {} ({}); reduce per_device_train_batch_size or max_length, or turn on gradient_checkpointing",
+           format_bytes(static_cast<double>(bytes)), std::strerror(errno));
+    }
+    if (bytes >= kHugePage) ::madvise(memory, bytes, MADV_HUGEPAGE);
+    return memory;
+  }
+
+  void release(void* memory, std::size_t bytes) noexcept override { ::munmap(memory, bytes); }
+
+ private:
+  Device device_;
+};
+
+// Small blocks: powers of two from 4 KiB. Over 1 MiB: eighths of a power of two, so that at most 1/8 is unused.
+std::size_t size_class(std::size_t bytes) {
+  bytes = std::max<std::size_t>(bytes, 4096);
+  const std::size_t power = std::bit_ceil(bytes);
+  if (power <= (std::size_t{1} << 20)) return power;
+  const std::size_t step = power / 16;
+  return (bytes + step - 1) / step * step;
+}
+
+}  // namespace
+
+std::unique_ptr<MemorySource> make_page_source(Device device) { return std::make_unique<PageSource>(device); }
+
+CachingAllocator::CachingAllocator(std::unique_ptr<MemorySource> source) : source_(std::move(source)) {}
+
+CachingAllocator::~CachingAllocator() { trim(); }
+
+CachingAllocator::Block CachingAllocator::allocate(std::size_t bytes) {
+  const std::size_t size = size_class(bytes);
+  std::lock_guard lock(mutex_);
+  void* memory = nullptr;
+  if (auto cached = free_blocks_.find(size); cached != free_blocks_.end() && !cached->second.empty()) {
+    memory = cached->second.back();
+    cached->second.pop_back();
+  } else {
+    memory = source_->allocate(size);
+    ++stats_.source_allocations;
+    stats_.bytes_reserved += static_cast<std::int64_t>(size);
+  }
+  stats_.bytes_in_use += static_cast<std::int64_t>(size);
+  stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.bytes_in_use);
+  return {memory, size};
+}
+
+void CachingAllocator::release(Block block) noexcept {
+  std::lock_guard lock(mutex_);
+  stats_.bytes_in_use -= static_cast<std::int64_t>(block.bytes);
+  free_blocks_[block.bytes].push_back(block.memory);
+}
+
+AllocatorStats CachingAllocator::stats() const {
+  std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void CachingAllocator::reset_peak() {
+  std::lock_guard lock(mutex_);
+  stats_.peak_bytes = stats_.bytes_in_use;
+}
+
+void CachingAllocator::trim() {
+  std::lock_guard lock(mutex_);
+  for (auto& [size, blocks] : free_blocks_) {
+    for (void* memory : blocks) source_->release(memory, size);
+    stats_.bytes_reserved -= static_cast<std::int64_t>(size * blocks.size());
+    blocks.clear();
+  }
+}
+
+CachingAllocator& host_allocator() {
+  static auto* allocator = new CachingAllocator(make_page_source(kHostDevice));  // outlives every static tensor
+  return *allocator;
+}
+
+}  // namespace r1
