@@ -65,4 +65,14 @@ Tensor Tensor::slice(std::int64_t offset, Shape shape) const {
   return result;
 }
 
+Tensor Tensor::extended(Shape shape) const {
+  R1_ASSERT(is_contiguous(), "extended() of a tensor with strided rows");
+  const std::size_t needed = static_cast<std::size_t>(shape.num_elements()) * size_of(dtype_);
+  R1_ASSERT(static_cast<std::size_t>(data_ - storage_->data()) + needed <= storage_->num_bytes(), "extended() beyond the storage");
+  Tensor result = *this;
+  result.shape_ = shape;
+  result.row_stride_ = dense_row_stride(shape);
+  return result;
+}
+
 }  // namespace r1

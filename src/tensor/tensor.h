@@ -23,6 +23,7 @@ class Storage {
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
   std::byte* data() const { return static_cast<std::byte*>(block_.memory); }
+  std::size_t num_bytes() const { return block_.bytes; }
   CachingAllocator& allocator() const { return *allocator_; }
 
  private:
@@ -62,7 +63,14 @@ class Tensor {
   Tensor cols(std::int64_t begin, std::int64_t end) const;
   /// `count` elements from `offset` of a contiguous tensor, as a tensor of the given shape.
   Tensor slice(std::int64_t offset, Shape shape) const;
+  /// A larger view that begins at this one's first element: neighbours in one flat buffer seen as one matrix. The storage
+  /// must be large enough; this tensor must be contiguous.
+  Tensor extended(Shape shape) const;
   bool shares_storage_with(const Tensor& other) const { return storage_ == other.storage_; }
+  /// Whether another Tensor object refers to the same storage.
+  bool is_shared() const { return storage_.use_count() > 1; }
+  /// Identity of the storage, for counting bytes once.
+  const void* storage_id() const { return storage_.get(); }
 
   /// Elements of a contiguous host tensor.
   template <typename T>

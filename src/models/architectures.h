@@ -1,0 +1,13 @@
+// The constructors that the registry lists; each stands in the file of its name.
+#pragma once
+
+#include <memory>
+
+#include "models/causal_lm.h"
+
+namespace r1::models {
+
+std::unique_ptr<CausalLM> make_qwen2(ModelConfig config);
+std::unique_ptr<CausalLM> make_llama(ModelConfig config);
+
+}  // namespace r1::models

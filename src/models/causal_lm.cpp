@@ -1,0 +1,131 @@
+#include "models/causal_lm.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "models/rope_scaling.h"
+#include "ops/copy.h"
+#include "ops/linear.h"
+
+namespace r1::models {
+
+TokenBatch make_token_batch(const ExecContext& ctx, std::span<const std::int32_t> input_ids, std::span<const std::int32_t> position_ids,
+                            std::span<const std::int64_t> sequence_lengths, std::int64_t vocab_size) {
+  R1_ASSERT(input_ids.size() == position_ids.size(), "one position for each token");
+  TokenBatch batch;
+  for (std::size_t i = 0; i < input_ids.size(); ++i) {
+    if (input_ids[i] < 0 || input_ids[i] >= vocab_size) {
+      fail(ErrorKind::kData, "token id {} at position {} of the batch: expected an id from 0 to {} (vocab_size {}); do tokenizer and model belong together?",
+           input_ids[i], i, vocab_size - 1, vocab_size);
+    }
+    if (position_ids[i] < 0) fail(ErrorKind::kData, "position id {} at token {} of the batch: expected 0 or more", position_ids[i], i);
+    batch.num_positions = std::max(batch.num_positions, std::int64_t{position_ids[i]} + 1);
+  }
+  std::vector<std::int32_t> cu_seqlens{0};
+  for (const std::int64_t length : sequence_lengths) cu_seqlens.push_back(cu_seqlens.back() + static_cast<std::int32_t>(length));
+  const auto num_tokens = static_cast<std::int64_t>(input_ids.size());
+  R1_ASSERT(cu_seqlens.back() == num_tokens, "sequence lengths must add up to the number of tokens");
+  batch.input_ids = ops::to_device(ctx, Tensor::host_from<std::int32_t>(input_ids, {num_tokens}, DType::kI32));
+  batch.position_ids = ops::to_device(ctx, Tensor::host_from<std::int32_t>(position_ids, {num_tokens}, DType::kI32));
+  batch.attention = nn::AttentionContext::varlen(ops::to_device(
+      ctx, Tensor::host_from<std::int32_t>(cu_seqlens, {static_cast<std::int64_t>(cu_seqlens.size())}, DType::kI32)));
+  return batch;
+}
+
+CausalLM::CausalLM(ModelConfig config)
+    : config_(std::move(config)), rotary_(rope_inv_freq(config_), 1.0F, ops::RopeStyle::kHalf) {}
+
+ops::AttentionHeads CausalLM::heads() const {
+  return {config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim, 1.0F / std::sqrt(static_cast<float>(config_.head_dim))};
+}
+
+nn::Init CausalLM::projection_init(std::int64_t fan_in, bool is_residual_output) const {
+  return {nn::Init::Kind::kNormal, fan_in, is_residual_output, false};
+}
+
+void CausalLM::declare_embedding() {
+  embedding_unit_ = parameters_.begin_unit("embed_tokens");
+  embedding_ = nn::PackedParameter(parameters_.declare("model.embed_tokens.weight", {config_.vocab_size, config_.hidden_size},
+                                                       {nn::Init::Kind::kNormal, config_.hidden_size, false, true}, nn::TpAxis::kVocabulary));
+}
+
+void CausalLM::begin_layer(int layer_index) { layer_units_.push_back(parameters_.begin_unit(fmt::format("layers.{}", layer_index))); }
+
+nn::Parameter& CausalLM::declare_in_layer(int layer_index, const char* suffix, Shape shape, nn::Init init, nn::TpAxis tp_axis) {
+  return parameters_.declare(fmt::format("model.layers.{}.{}", layer_index, suffix), shape, init, tp_axis);
+}
+
+void CausalLM::declare_head() {
+  head_unit_ = parameters_.begin_unit("head");
+  final_norm_ = nn::PackedParameter(parameters_.declare("model.norm.weight", {config_.hidden_size}, {nn::Init::Kind::kOnes}));
+  if (config_.tie_word_embeddings) {
+    head_ = embedding_;
+  } else {
+    head_ = nn::PackedParameter(parameters_.declare("lm_head.weight", {config_.vocab_size, config_.hidden_size},
+                                                    projection_init(config_.hidden_size), nn::TpAxis::kVocabulary));
+  }
+}
+
+nn::Activations CausalLM::decode(nn::Pass& pass, const TokenBatch& batch) {
+  rotary_.reserve(pass.ctx, batch.num_positions);
+  const int embedding_unit[] = {embedding_unit_};
+  nn::Activations state = pass.runner.run(
+      embedding_unit, pass, {},
+      [&](nn::Pass& inner, const nn::Activations&) { return nn::Activations{nn::embedding(inner, batch.input_ids, embedding_), {}}; },
+      nn::UnitRunner::Recompute::kNever);
+  for (int i = 0; i < config_.num_hidden_layers; ++i) {
+    const int unit[] = {layer_units_[static_cast<std::size_t>(i)]};
+    // The batch outlives the tape: it is captured by value, tensors are shared views.
+    state = pass.runner.run(
+        unit, pass, state, [this, i, batch](nn::Pass& inner, const nn::Activations& in) { return layer(inner, i, in, batch); },
+        nn::UnitRunner::Recompute::kAllowed);
+  }
+  return state;
+}
+
+nn::Var CausalLM::with_head(nn::Pass& pass, const nn::Activations& state, const std::function<nn::Var(nn::Pass&, const nn::Var&)>& body) {
+  std::vector<int> units{head_unit_};
+  if (config_.tie_word_embeddings) units.push_back(embedding_unit_);
+  return pass.runner
+      .run(
+          units, pass, state,
+          [&](nn::Pass& inner, const nn::Activations& in) {
+            const nn::Var normed = nn::add_rms_norm(inner, in.hidden, in.residual, final_norm_, config_.rms_norm_eps).normed;
+            return nn::Activations{body(inner, normed), {}};
+          },
+          nn::UnitRunner::Recompute::kNever)
+      .hidden;
+}
+
+nn::TokenLoss CausalLM::cross_entropy(nn::Pass& pass, const nn::Activations& state, const Tensor& labels, float scale) {
+  nn::TokenLoss loss;
+  with_head(pass, state, [&](nn::Pass& inner, const nn::Var& normed) {
+    loss = nn::linear_cross_entropy(inner, normed, head_, labels, scale);
+    return nn::Var{};
+  });
+  return loss;
+}
+
+nn::SelectedLogProbs CausalLM::log_probs(nn::Pass& pass, const nn::Activations& state, const Tensor& ids, float temperature) {
+  nn::SelectedLogProbs selected;
+  with_head(pass, state, [&](nn::Pass& inner, const nn::Var& normed) {
+    selected = nn::selected_log_probs(inner, normed, head_, ids, temperature);
+    return selected.log_probs;
+  });
+  return selected;
+}
+
+Tensor CausalLM::logits(nn::Pass& pass, const nn::Activations& state) {
+  R1_ASSERT(pass.tape == nullptr, "logits() carries no gradient");
+  return with_head(pass, state,
+                   [&](nn::Pass& inner, const nn::Var& normed) {
+                     nn::Var out{inner.ctx.empty({normed.value.dim(0), config_.vocab_size}), -1};
+                     ops::linear(inner.ctx, normed.value, head_.value(), nullptr, out.value);
+                     return out;
+                   })
+      .value;
+}
+
+}  // namespace r1::models

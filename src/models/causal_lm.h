@@ -1,0 +1,77 @@
+// A language model: embedding, decoder layers, final norm and head. Knows nothing of ranks or optimizers.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "models/model_config.h"
+#include "nn/functions.h"
+
+namespace r1::models {
+
+/// Packed tokens of one forward pass, on the device. Without padding: sequence s is the tokens
+/// [cu_seqlens[s], cu_seqlens[s + 1]).
+struct TokenBatch {
+  Tensor input_ids;     // [num_tokens] i32, each in [0, vocab_size)
+  Tensor position_ids;  // [num_tokens] i32, each in [0, num_positions)
+  nn::AttentionContext attention;
+  std::int64_t num_positions = 0;  // highest position + 1
+};
+
+/// Builds a batch on the device from host values. Throws Error(kData) when an id is outside [0, vocab_size) or a position is
+/// negative; sequence_lengths must add up to the number of ids.
+TokenBatch make_token_batch(const ExecContext& ctx, std::span<const std::int32_t> input_ids, std::span<const std::int32_t> position_ids,
+                            std::span<const std::int64_t> sequence_lengths, std::int64_t vocab_size);
+
+/// Use: begin a Pass, decode() once, then one of the heads once.
+class CausalLM {
+ public:
+  virtual ~CausalLM() = default;
+  CausalLM(const CausalLM&) = delete;
+  CausalLM& operator=(const CausalLM&) = delete;
+
+  const ModelConfig& config() const { return config_; }
+  nn::ParameterSet& parameters() { return parameters_; }
+
+  /// Embedding and all layers: the state before the final norm.
+  nn::Activations decode(nn::Pass& pass, const TokenBatch& batch);
+
+  /// Final norm and head. labels and ids [num_tokens] i32 say what each position predicts (already shifted).
+  nn::TokenLoss cross_entropy(nn::Pass& pass, const nn::Activations& state, const Tensor& labels, float scale);
+  nn::SelectedLogProbs log_probs(nn::Pass& pass, const nn::Activations& state, const Tensor& ids, float temperature);
+  /// [num_tokens, vocab_size] f32; without a tape only.
+  Tensor logits(nn::Pass& pass, const nn::Activations& state);
+
+ protected:
+  explicit CausalLM(ModelConfig config);
+
+  /// One decoder layer; its unit's values are acquired.
+  virtual nn::Activations layer(nn::Pass& pass, int layer_index, const nn::Activations& in, const TokenBatch& batch) = 0;
+
+  void declare_embedding();
+  /// Call before each layer's declarations.
+  void begin_layer(int layer_index);
+  void declare_head();
+  /// "model.layers.<i>.<suffix>"
+  nn::Parameter& declare_in_layer(int layer_index, const char* suffix, Shape shape, nn::Init init,
+                                  nn::TpAxis tp_axis = nn::TpAxis::kReplicated);
+  nn::Init projection_init(std::int64_t fan_in, bool is_residual_output = false) const;
+
+  nn::Rotary& rotary() { return rotary_; }
+  ops::AttentionHeads heads() const;
+
+ private:
+  /// Runs body on the normalised state with the head's values acquired.
+  nn::Var with_head(nn::Pass& pass, const nn::Activations& state, const std::function<nn::Var(nn::Pass&, const nn::Var&)>& body);
+
+  ModelConfig config_;
+  nn::ParameterSet parameters_;
+  nn::Rotary rotary_;
+  nn::PackedParameter embedding_, final_norm_, head_;
+  int embedding_unit_ = 0, head_unit_ = 0;
+  std::vector<int> layer_units_;
+};
+
+}  // namespace r1::models

@@ -1,0 +1,194 @@
+#include "nn/functions.h"
+
+#include <optional>
+
+#include "ops/activation.h"
+#include "ops/attention.h"
+#include "ops/elementwise.h"
+#include "ops/embedding.h"
+#include "ops/linear.h"
+#include "ops/loss.h"
+#include "ops/norm.h"
+
+namespace r1::nn {
+namespace {
+
+Var output(Pass& pass, Tensor value) { return pass.tape != nullptr ? pass.tape->variable(std::move(value)) : Var{std::move(value), -1}; }
+
+struct QkvViews {
+  Tensor q, k, v;
+};
+
+QkvViews split_qkv(const Tensor& qkv, const ops::AttentionHeads& heads) {
+  const std::int64_t query = std::int64_t{heads.num_attention_heads} * heads.head_dim;
+  const std::int64_t key = std::int64_t{heads.num_key_value_heads} * heads.head_dim;
+  return {qkv.cols(0, query), qkv.cols(query, query + key), qkv.cols(query + key, query + 2 * key)};
+}
+
+}  // namespace
+
+Var embedding(Pass& pass, const Tensor& ids, const PackedParameter& weight) {
+  Var out = output(pass, pass.ctx.empty({ids.dim(0), weight.shape()[1]}));
+  ops::embedding(pass.ctx, ids, weight.value(), out.value);
+  if (pass.tape != nullptr) {
+    pass.tape->record({}, [ids, weight, slot = out.slot](Tape& tape) {
+      const Tensor grad_out = tape.take_gradient(slot);
+      Tensor grad = weight.grad();
+      ops::embedding_backward(tape.context(), ids, grad_out, grad, weight.begin_gradient());
+    });
+  }
+  return out;
+}
+
+Var linear(Pass& pass, const Var& x, const Linear& layer) {
+  const Shape shape = layer.weight.shape();
+  Var out = output(pass, pass.ctx.empty({x.value.dim(0), shape[0]}));
+  std::optional<Tensor> bias;
+  if (layer.bias.defined()) bias = layer.bias.value();
+  ops::linear(pass.ctx, x.value, layer.weight.value(), bias ? &*bias : nullptr, out.value);
+  if (pass.tape != nullptr) {
+    pass.tape->record({x.value}, [x, layer, slot = out.slot](Tape& tape) {
+      const Tensor grad_out = tape.take_gradient(slot);
+      if (x.slot >= 0) {
+        auto [grad_x, mode] = tape.gradient_target(x.slot, x.value.shape());
+        ops::linear_backward_input(tape.context(), grad_out, layer.weight.value(), grad_x, mode);
+      }
+      Tensor grad_weight = layer.weight.grad();
+      const ops::Accumulate mode = layer.weight.begin_gradient();
+      std::optional<Tensor> grad_bias;
+      if (layer.bias.defined()) {
+        grad_bias = layer.bias.grad();
+        layer.bias.begin_gradient();
+      }
+      ops::linear_backward_weight(tape.context(), grad_out, x.value, grad_weight, grad_bias ? &*grad_bias : nullptr, mode);
+    });
+  }
+  return out;
+}
+
+Var rms_norm(Pass& pass, const Var& x, const PackedParameter& weight, float eps) {
+  return add_rms_norm(pass, x, Var{}, weight, eps).normed;
+}
+
+NormedResidual add_rms_norm(Pass& pass, const Var& x, const Var& residual, const PackedParameter& weight, float eps) {
+  const ExecContext& ctx = pass.ctx;
+  Var normed = output(pass, ctx.empty(x.value.shape()));
+  Tensor rstd;
+  if (pass.tape != nullptr) rstd = ctx.empty({x.value.dim(0)});
+  Tensor* const saved_rstd = pass.tape != nullptr ? &rstd : nullptr;
+  Var sum = x;
+  if (residual.defined()) {
+    sum = output(pass, ctx.empty(x.value.shape()));
+    ops::add_rms_norm(ctx, x.value, residual.value, weight.value(), eps, sum.value, normed.value, saved_rstd);
+  } else {
+    ops::rms_norm(ctx, x.value, weight.value(), eps, normed.value, saved_rstd);
+  }
+  if (pass.tape != nullptr) {
+    pass.tape->record({sum.value, rstd}, [x, residual, sum, rstd, weight, slot = normed.slot](Tape& tape) {
+      const Tensor grad_out = tape.take_gradient(slot);
+      Tensor grad_weight = weight.grad();
+      const ops::Accumulate weight_mode = weight.begin_gradient();
+      auto [grad_sum, mode] = tape.gradient_target(sum.slot, sum.value.shape());
+      ops::rms_norm_backward(tape.context(), grad_out, sum.value, weight.value(), rstd, grad_sum, mode, grad_weight, weight_mode);
+      if (residual.defined()) {
+        grad_sum = Tensor();
+        const Tensor complete = tape.take_gradient(sum.slot);
+        tape.set_gradient(x.slot, complete);
+        tape.set_gradient(residual.slot, complete);
+      }
+    });
+  }
+  return {normed, sum};
+}
+
+Var rope(Pass& pass, Var x, const Tensor& position_ids, const Rotary& rotary, int num_heads, int head_dim) {
+  ops::rope(pass.ctx, x.value, position_ids, rotary.cos(), rotary.sin(), num_heads, head_dim, rotary.style(), ops::RopeDirection::kForward);
+  if (pass.tape != nullptr) {
+    Var out = pass.tape->variable(x.value);
+    pass.tape->record({}, [position_ids, cos = rotary.cos(), sin = rotary.sin(), style = rotary.style(), num_heads, head_dim, in_slot = x.slot,
+                           out_slot = out.slot](Tape& tape) {
+      Tensor grad = tape.take_gradient(out_slot);
+      ops::rope(tape.context(), grad, position_ids, cos, sin, num_heads, head_dim, style, ops::RopeDirection::kBackward);
+      tape.set_gradient(in_slot, grad);
+    });
+    return out;
+  }
+  return x;
+}
+
+Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const ops::AttentionHeads& heads) {
+  const ExecContext& ctx = pass.ctx;
+  const std::int64_t num_tokens = qkv.value.dim(0);
+  const QkvViews views = split_qkv(qkv.value, heads);
+  Var out = output(pass, ctx.empty({num_tokens, std::int64_t{heads.num_attention_heads} * heads.head_dim}));
+  Tensor lse;
+  if (pass.tape != nullptr) lse = ctx.empty({num_tokens, heads.num_attention_heads});
+  ops::attention(ctx, views.q, views.k, views.v, context.cu_seqlens, heads, out.value, lse.defined() ? &lse : nullptr);
+  if (pass.tape != nullptr) {
+    pass.tape->record({qkv.value, out.value, lse}, [qkv, out, lse, heads, cu_seqlens = context.cu_seqlens](Tape& tape) {
+      const Tensor grad_out = tape.take_gradient(out.slot);
+      Tensor grad_qkv = tape.context().empty(qkv.value.shape());
+      const QkvViews saved = split_qkv(qkv.value, heads);
+      QkvViews grads = split_qkv(grad_qkv, heads);
+      ops::attention_backward(tape.context(), grad_out, saved.q, saved.k, saved.v, out.value, lse, cu_seqlens, heads, grads.q, grads.k, grads.v);
+      grads = {};
+      tape.set_gradient(qkv.slot, grad_qkv);
+    });
+  }
+  return out;
+}
+
+Var swiglu(Pass& pass, const Var& gate_up) {
+  Var out = output(pass, pass.ctx.empty({gate_up.value.dim(0), gate_up.value.dim(1) / 2}));
+  ops::swiglu(pass.ctx, gate_up.value, out.value);
+  if (pass.tape != nullptr) {
+    pass.tape->record({gate_up.value}, [gate_up, slot = out.slot](Tape& tape) {
+      const Tensor grad_out = tape.take_gradient(slot);
+      Tensor grad_gate_up = gate_up.value;  // nobody needs the projection any more: its buffer becomes its gradient
+      ops::swiglu_backward(tape.context(), grad_out, gate_up.value, grad_gate_up);
+      tape.set_gradient(gate_up.slot, grad_gate_up);
+    });
+  }
+  return out;
+}
+
+TokenLoss linear_cross_entropy(Pass& pass, const Var& hidden, const PackedParameter& weight, const Tensor& labels, float scale) {
+  const ExecContext& ctx = pass.ctx;
+  TokenLoss loss{ctx.empty({labels.dim(0)}), ctx.empty({labels.dim(0)})};
+  if (pass.tape == nullptr) {
+    ops::linear_cross_entropy(ctx, hidden.value, weight.value(), labels, loss.token_loss, loss.is_correct, std::nullopt);
+    return loss;
+  }
+  // The gradient with respect to the logits is known as soon as they are: both products follow while the chunk is warm.
+  Tensor grad_hidden = ctx.empty(hidden.value.shape());
+  Tensor grad_weight = ctx.empty(weight.shape());
+  ops::CrossEntropyGradients gradients{scale, &grad_hidden, &grad_weight, ops::Accumulate::kNo};
+  ops::linear_cross_entropy(ctx, hidden.value, weight.value(), labels, loss.token_loss, loss.is_correct, gradients);
+  pass.tape->record({grad_hidden, grad_weight}, [grad_hidden, grad_weight, weight, slot = hidden.slot](Tape& tape) {
+    Tensor grad = weight.grad();
+    if (weight.begin_gradient() == ops::Accumulate::kYes) ops::add(tape.context(), grad, grad_weight, grad);
+    else ops::copy(tape.context(), grad_weight, grad);
+    tape.set_gradient(slot, grad_hidden);
+  });
+  return loss;
+}
+
+SelectedLogProbs selected_log_probs(Pass& pass, const Var& hidden, const PackedParameter& weight, const Tensor& ids, float temperature) {
+  const ExecContext& ctx = pass.ctx;
+  Var log_probs = output(pass, ctx.empty({ids.dim(0)}));
+  Tensor entropy = ctx.empty({ids.dim(0)}), lse = ctx.empty({ids.dim(0)});
+  ops::selected_log_probs(ctx, hidden.value, weight.value(), ids, temperature, log_probs.value, &entropy, &lse);
+  if (pass.tape != nullptr) {
+    pass.tape->record({hidden.value, lse}, [hidden, weight, ids, temperature, lse, slot = log_probs.slot](Tape& tape) {
+      const Tensor grad_log_probs = tape.take_gradient(slot);
+      Tensor grad_hidden = tape.context().empty(hidden.value.shape());
+      Tensor grad_weight = weight.grad();
+      ops::selected_log_probs_backward(tape.context(), grad_log_probs, hidden.value, weight.value(), ids, temperature, lse, grad_hidden,
+                                       grad_weight, weight.begin_gradient());
+      tape.set_gradient(hidden.slot, grad_hidden);
+    });
+  }
+  return {log_probs, entropy};
+}
+
+}  // namespace r1::nn

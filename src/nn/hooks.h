@@ -1,0 +1,23 @@
+// What surrounds a unit of a model; implemented by parallel/ (replicated, ZeRO-2, ZeRO-3).
+#pragma once
+
+#include "nn/parameter.h"
+
+namespace r1::nn {
+
+/// Collective when the store spans several ranks: all ranks call in the same order, which the model's forward pass gives.
+class UnitHooks {
+ public:
+  virtual ~UnitHooks() = default;
+  /// Makes the unit's values readable (Parameter::value) until the matching release.
+  virtual void acquire(int unit) = 0;
+  /// A hint: the unit will be acquired next.
+  virtual void prefetch(int unit) = 0;
+  virtual void release(int unit) = 0;
+  /// Binds a gradient scratch buffer to the unit (Parameter::grad), before its first backward use in a micro-batch.
+  virtual void begin_gradients(int unit) = 0;
+  /// All gradients of the unit for this micro-batch stand in the scratch buffer; unbinds it.
+  virtual void gradients_ready(int unit) = 0;
+};
+
+}  // namespace r1::nn

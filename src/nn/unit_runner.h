@@ -1,0 +1,58 @@
+// The one place for what surrounds a unit: gathering, prefetch, recompute, gradient reduction.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "nn/hooks.h"
+#include "nn/tape.h"
+
+namespace r1::nn {
+
+class UnitRunner;
+
+/// What every differentiable function needs to know about the pass it runs in.
+struct Pass {
+  const ExecContext& ctx;
+  UnitRunner& runner;
+  Tape* tape = nullptr;  // null: inference, nothing is saved
+};
+
+/// What flows from unit to unit: the branch's output and the residual stream it is still to be added to.
+struct Activations {
+  Var hidden;
+  Var residual;
+};
+
+using UnitBody = std::function<Activations(Pass&, const Activations&)>;
+
+class UnitRunner {
+ public:
+  UnitRunner(ParameterSet& parameters, UnitHooks& hooks) : parameters_(parameters), hooks_(hooks), uses_(parameters.units().size(), 0) {}
+
+  /// Whether units given to run() with Recompute::kAllowed drop their activations and run again in the backward pass.
+  void set_recompute(bool on) { recompute_ = on; }
+
+  enum class Recompute { kAllowed, kNever };
+
+  /// Runs body with the values of the units acquired. Under a tape the units' backward pass acquires them again, binds
+  /// gradient scratch, and reports gradients_ready after the last of the unit's uses in this pass (a tied weight has two).
+  Activations run(std::span<const int> units, Pass& pass, const Activations& in, const UnitBody& body, Recompute recompute);
+
+  ParameterSet& parameters() { return parameters_; }
+
+ private:
+  void acquire(std::span<const int> units);
+  void release(std::span<const int> units);
+  void begin_backward(std::span<const int> units);
+  void end_backward(std::span<const int> units);
+
+  ParameterSet& parameters_;
+  UnitHooks& hooks_;
+  std::vector<int> uses_;  // recorded uses of each unit whose backward pass is still to come
+  std::vector<bool> in_backward_ = std::vector<bool>(uses_.size(), false);
+  bool recompute_ = false;
+};
+
+}  // namespace r1::nn
