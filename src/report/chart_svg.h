@@ -1,0 +1,23 @@
+// A chart as a <figure>: inline SVG and the numbers that the page's script shows on hover.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "report/html_report.h"
+
+namespace r1::report {
+
+/// The figure, or an empty text when no series has a point that can be drawn.
+std::string chart_figure(const Chart& chart);
+
+/// At most about max_points points of the series, each bucket giving its lowest and its highest: no peak is lost.
+Series thinned(const Series& series, std::size_t max_points);
+
+/// Exponential running mean, corrected for its start; gaps stay gaps. window is in points.
+std::vector<double> running_mean(const std::vector<double>& values, double window);
+
+/// Round numbers (1, 2, 5 × 10^n) inside [low, high], about `wanted` of them.
+std::vector<double> round_ticks(double low, double high, int wanted);
+
+}  // namespace r1::report
