@@ -1,0 +1,42 @@
+# The two commands are `make demo` and `make test`; everything here is a thin call of a script or of CMake.
+SHELL := /bin/bash
+BUILD := build
+JOBS ?= $(shell nproc)
+
+.DEFAULT_GOAL := help
+.PHONY: help deps configure build demo test sanitize format clean
+
+help:
+	@echo "make demo      install what is missing, build, and run the main job on the CPU; prints the path of report.html"
+	@echo "make test      install what is missing, build, and run the whole test suite; ends with what passed and was skipped"
+	@echo "make build     the programs (build/bin) and the tests"
+	@echo "make sanitize  the tests of what reads foreign bytes, under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make format    clang-format over the project's sources"
+	@echo "make clean     remove build and build-asan"
+	@echo "Variables: JOBS=$(JOBS) (compilers at a time), BUILD=$(BUILD)"
+
+deps:
+	@tools/install_deps.sh
+
+# CMake itself decides what has to be done again.
+configure: deps
+	@cmake -S . -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=Release > $(BUILD)-configure.log 2>&1 || { cat $(BUILD)-configure.log; rm -f $(BUILD)-configure.log; exit 1; }
+	@rm -f $(BUILD)-configure.log
+
+build: configure
+	@cmake --build $(BUILD) -j $(JOBS)
+
+demo: build
+	@tools/demo.sh
+
+test: build
+	@tools/run_tests.sh $(BUILD)
+
+sanitize: deps
+	@tools/sanitize.sh $(BUILD)-asan
+
+format:
+	@tools/format.sh
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Installs what building, testing and running need, from the distribution's packages (Debian 12; Ubuntu 24.04 intended).
+# Prints what it installs; when nothing is missing it returns at once. --list prints the packages and installs nothing.
+set -euo pipefail
+
+# A tool that is there by any route is enough: "command:package".
+tools=(g++:g++ gcc:gcc make:make cmake:cmake ninja:ninja-build pkg-config:pkg-config python3:python3)
+
+# tools/cmake/dependencies.cmake and tests/CMakeLists.txt say which of them is for what.
+packages=(
+  libfmt-dev nlohmann-json3-dev libsimdjson-dev libyaml-cpp-dev libboost-program-options-dev
+  libssl-dev libxxhash-dev libpcre2-dev libutf8proc-dev
+  libopenmpi-dev openmpi-bin
+  libflint-dev libgmp-dev
+  libgtest-dev libgmock-dev
+)
+# Arb is a package of its own until FLINT 3 takes it in.
+packages_if_offered=(libflint-arb-dev)
+
+case "${1:-}" in
+  "") ;;
+  --list)
+    printf '%s\n' "${tools[@]#*:}" "${packages[@]}" "${packages_if_offered[@]}"
+    exit 0
+    ;;
+  --help | -h)
+    echo "usage: tools/install_deps.sh [--list]"
+    echo "Installs the packages that are missing; --list prints all of them and installs nothing."
+    exit 0
+    ;;
+  *)
+    echo "tools/install_deps.sh: unknown argument '$1' (see --help)" >&2
+    exit 2
+    ;;
+esac
+
+missing=()
+for entry in "${tools[@]}"; do
+  command -v "${entry%%:*}" >/dev/null 2>&1 || missing+=("${entry#*:}")
+done
+if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
+  echo "tools/install_deps.sh: no apt-get here; install the equivalents of these Debian packages by hand:" >&2
+  printf '  %s\n' "${tools[@]#*:}" "${packages[@]}" "${packages_if_offered[@]}" >&2
+  exit 2
+fi
+
+# One query for all: lines "package status".
+installed=" $(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" "${packages_if_offered[@]}" 2>/dev/null |
+  awk '$2 == "installed" {print $1}' | tr '\n' ' ') "
+for package in "${packages[@]}"; do
+  [[ "$installed" == *" $package "* ]] || missing+=("$package")
+done
+missing_if_offered=()
+for package in "${packages_if_offered[@]}"; do
+  [[ "$installed" == *" $package "* ]] || missing_if_offered+=("$package")
+done
+# A package of the second kind that the distribution does not offer must not send every call to the network.
+if ((${#missing[@]} == 0)); then
+  offered=()
+  for package in "${missing_if_offered[@]}"; do
+    if apt-cache show "$package" >/dev/null 2>&1; then offered+=("$package"); fi
+  done
+  if ((${#offered[@]} == 0)); then exit 0; fi
+fi
+
+as_root=(env)
+if [[ "$(id -u)" != 0 ]]; then
+  if ! command -v sudo >/dev/null 2>&1; then
+    echo "tools/install_deps.sh: these packages are missing, and installing them needs root or sudo; as root run:" >&2
+    echo "  apt-get update && apt-get install --no-install-recommends -y ${missing[*]} ${missing_if_offered[*]}" >&2
+    exit 2
+  fi
+  as_root=(sudo env)
+fi
+run_apt() { "${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq "$@"; }
+
+echo "reading the package lists"
+run_apt update
+for package in "${missing_if_offered[@]}"; do
+  if apt-cache show "$package" >/dev/null 2>&1; then missing+=("$package"); fi
+done
+if ((${#missing[@]} == 0)); then exit 0; fi
+echo "installing: ${missing[*]}"
+log="$(mktemp)"
+if ! run_apt install --no-install-recommends -y "${missing[@]}" >"$log" 2>&1; then
+  tail -n 40 "$log" >&2
+  echo "tools/install_deps.sh: apt-get could not install them; its last lines are above, all of them in $log" >&2
+  exit 1
+fi
+rm -f "$log"
+echo "installed ${#missing[@]} packages and what they need"
