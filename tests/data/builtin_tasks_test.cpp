@@ -1,5 +1,6 @@
 #include "data/builtin_tasks.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -50,7 +51,7 @@ TEST(Chain, ValuesFollowTheRuleAndTheRowHoldsThem) {
     ASSERT_EQ(prompt.back(), '=');
     const auto values = running_values(prompt.substr(0, 13));
     EXPECT_EQ(row.at("answer").get<std::string>(), std::to_string(values.back()));
-    EXPECT_EQ(row.at("solution").get<std::string>(), "$" + std::to_string(values.back()) + "$");
+    EXPECT_EQ(row.at("solution").get<std::string>(), fmt::format("${}$", values.back()));
     EXPECT_EQ(row.at("messages")[0].at("content"), prompt);
     EXPECT_EQ(row.at("messages")[1].at("role"), "assistant");
   }
