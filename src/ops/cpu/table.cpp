@@ -1,0 +1,36 @@
+#include "ops/cpu/kernels.h"
+
+namespace r1::ops::R1_CPU_NAMESPACE {
+
+const OpTable& table() {
+  static const OpTable entries{
+      .linear = R1_CPU_NAMESPACE::linear,
+      .linear_backward_input = R1_CPU_NAMESPACE::linear_backward_input,
+      .linear_backward_weight = R1_CPU_NAMESPACE::linear_backward_weight,
+      .rms_norm = nullptr,
+      .add_rms_norm = nullptr,
+      .rms_norm_backward = nullptr,
+      .rope = nullptr,
+      .attention = nullptr,
+      .attention_backward = nullptr,
+      .swiglu = nullptr,
+      .swiglu_backward = nullptr,
+      .embedding = R1_CPU_NAMESPACE::embedding,
+      .embedding_backward = R1_CPU_NAMESPACE::embedding_backward,
+      .linear_cross_entropy = R1_CPU_NAMESPACE::linear_cross_entropy,
+      .selected_log_probs = R1_CPU_NAMESPACE::selected_log_probs,
+      .selected_log_probs_backward = R1_CPU_NAMESPACE::selected_log_probs_backward,
+      .log_probs_of_logits = R1_CPU_NAMESPACE::log_probs_of_logits,
+      .fill = R1_CPU_NAMESPACE::fill,
+      .add = R1_CPU_NAMESPACE::add,
+      .scale = R1_CPU_NAMESPACE::scale,
+      .copy = R1_CPU_NAMESPACE::copy,
+      .cast = R1_CPU_NAMESPACE::cast,
+      .sum_squares_blocks = R1_CPU_NAMESPACE::sum_squares_blocks,
+      .sum_blocks = R1_CPU_NAMESPACE::sum_blocks,
+      .adamw = R1_CPU_NAMESPACE::adamw,
+  };
+  return entries;
+}
+
+}  // namespace r1::ops::R1_CPU_NAMESPACE
