@@ -29,17 +29,33 @@ struct Axes {
   bool drawable(double x, double y) const { return std::isfinite(x) && std::isfinite(y) && (!logarithmic || y > 0); }
 };
 
-std::string tick_text(double value, double step) {
-  const double size = std::abs(value);
-  if (size != 0 && (size < 1e-3 || size >= 1e9)) return fmt::format("{:.3g}", value);
-  for (const auto& [unit, suffix] : {std::pair{1e6, "M"}, std::pair{1e3, "K"}}) {
-    if (size >= 10 * unit || (size >= unit && unit == 1e6)) {
-      const int decimals = step > 0 && step < unit ? static_cast<int>(std::ceil(-std::log10(step / unit) - 1e-9)) : 0;
-      return fmt::format("{:.{}f}{}", value / unit, std::clamp(decimals, 0, 3), suffix);
+// Texts of the ticks of one axis: the same unit and number of decimals for all of them.
+std::vector<std::string> tick_texts(const std::vector<double>& ticks, bool logarithmic) {
+  double largest = 0;
+  for (const double tick : ticks) largest = std::max(largest, std::abs(tick));
+  const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : largest;
+  double unit = 1;
+  std::string_view suffix;
+  for (const auto& [size, name] : {std::pair{1e3, "K"}, std::pair{1e6, "M"}, std::pair{1e9, "G"}}) {
+    if (largest < 5 * size) continue;
+    unit = size;
+    suffix = name;
+  }
+  const int decimals = step > 0 ? std::max(0, static_cast<int>(std::ceil(-std::log10(step / unit) - 1e-9))) : 0;
+  std::vector<std::string> texts;
+  for (const double tick : ticks) {
+    if (logarithmic || largest < 1e-2 || largest >= 1e13) {
+      // "5e-05" → "5e-5"
+      std::string text = fmt::format("{:.3g}", tick);
+      if (const std::size_t zero = text.find("e-0"); zero != std::string::npos) text.erase(zero + 2, 1);
+      texts.push_back(std::abs(tick) < step * 1e-6 ? "0" : text);
+    } else if (std::abs(tick) < step * 1e-6) {
+      texts.emplace_back("0");  // never "-0"
+    } else {
+      texts.push_back(fmt::format("{:.{}f}{}", tick / unit, std::min(decimals, 4), suffix));
     }
   }
-  const int decimals = step > 0 && step < 1 ? static_cast<int>(std::ceil(-std::log10(step) - 1e-9)) : 0;
-  return fmt::format("{:.{}f}", value, std::clamp(decimals, 0, 6));
+  return texts;
 }
 
 std::vector<double> power_ticks(double low, double high) {
@@ -123,19 +139,18 @@ Axes axes_of(const Chart& chart, const std::vector<std::vector<double>>& tops) {
 std::string grid_of(const Axes& axes) {
   std::string svg;
   const std::vector<double> y_ticks = axes.logarithmic ? power_ticks(axes.y_low, axes.y_high) : round_ticks(axes.y_low, axes.y_high, 5);
-  const double y_step = !axes.logarithmic && y_ticks.size() > 1 ? y_ticks[1] - y_ticks[0] : 0;
-  for (const double tick : y_ticks) {
-    const double y = axes.py(tick);
-    const std::string text = tick_text(tick, y_step > 0 ? y_step : tick);
+  const std::vector<std::string> y_texts = tick_texts(y_ticks, axes.logarithmic);
+  for (std::size_t i = 0; i < y_ticks.size(); ++i) {
+    const double y = axes.py(y_ticks[i]);
     svg += fmt::format(
         R"(<line class="grid" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/><text x="{3}" y="{4:.1f}" text-anchor="end">{5}</text>)", kLeft,
-        kRight, y, kLeft - 7, y + 3.8, text);
+        kRight, y, kLeft - 7, y + 3.8, y_texts[i]);
   }
   const std::vector<double> x_ticks = round_ticks(axes.x_low, axes.x_high, 6);
-  const double x_step = x_ticks.size() > 1 ? x_ticks[1] - x_ticks[0] : 1;
-  for (const double tick : x_ticks) {
-    svg += fmt::format(R"(<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", std::clamp(axes.px(tick), kLeft + 4, kRight - 6),
-                       kHeight - 8, tick_text(tick, x_step));
+  const std::vector<std::string> x_texts = tick_texts(x_ticks, false);
+  for (std::size_t i = 0; i < x_ticks.size(); ++i) {
+    svg += fmt::format(R"(<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", std::clamp(axes.px(x_ticks[i]), kLeft + 4, kRight - 6),
+                       kHeight - 8, x_texts[i]);
   }
   return svg + fmt::format(R"(<line class="axis" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>)", kLeft, kRight, kBottom);
 }
@@ -155,7 +170,7 @@ std::string curve_of(const Chart& chart, std::size_t index, const Series& shown,
   std::string svg;
   if (chart.smooth && whole.y.size() >= kSmoothFrom) {
     svg += fmt::format(R"(<path class="raw" stroke="{}" d="{}"/>)", colour, path_of(shown.x, shown.y, axes));
-    Series mean = {whole.name, whole.x, running_mean(whole.y, static_cast<double>(whole.y.size()) / 30)};
+    Series mean = {whole.name, whole.x, running_mean(whole.y, static_cast<double>(whole.y.size()) / 50)};
     mean = thinned(mean, kMaxPoints / 2);
     svg += fmt::format(R"(<path class="curve" stroke="{}" d="{}"/>)", colour, path_of(mean.x, mean.y, axes));
     return svg;
@@ -226,17 +241,25 @@ Series thinned(const Series& series, std::size_t max_points) {
 
 std::vector<double> running_mean(const std::vector<double>& values, double window) {
   const double keep = 1 - 1 / std::max(window, 1.0);
-  double sum = 0, weight = 0;
-  std::vector<double> means;
-  means.reserve(values.size());
-  for (const double value : values) {
-    if (!std::isfinite(value)) {
-      means.push_back(value);
-      continue;
+  const std::size_t count = values.size();
+  std::vector<double> means = values;
+  // Weighted sums over what lies before a point, and after it; the point itself comes in between.
+  std::vector<double> sums(count, 0.0), weights(count, 0.0);
+  auto sweep = [&](auto index_of) {
+    double sum = 0, weight = 0;
+    for (std::size_t k = 0; k < count; ++k) {
+      const std::size_t i = index_of(k);
+      sums[i] += sum;
+      weights[i] += weight;
+      const bool finite = std::isfinite(values[i]);
+      sum = keep * (sum + (finite ? values[i] : 0));
+      weight = keep * (weight + (finite ? 1 : 0));
     }
-    sum = keep * sum + (1 - keep) * value;
-    weight = keep * weight + (1 - keep);
-    means.push_back(sum / weight);
+  };
+  sweep([](std::size_t k) { return k; });
+  sweep([count](std::size_t k) { return count - 1 - k; });
+  for (std::size_t i = 0; i < count; ++i) {
+    if (std::isfinite(values[i])) means[i] = (sums[i] + values[i]) / (weights[i] + 1);
   }
   return means;
 }

@@ -14,7 +14,8 @@ std::string chart_figure(const Chart& chart);
 /// At most about max_points points of the series, each bucket giving its lowest and its highest: no peak is lost.
 Series thinned(const Series& series, std::size_t max_points);
 
-/// Exponential running mean, corrected for its start; gaps stay gaps. window is in points.
+/// Mean over the neighbours on both sides, with weights that fall off exponentially over `window` points: it does not lag
+/// behind the curve. Gaps stay gaps and count for nothing.
 std::vector<double> running_mean(const std::vector<double>& values, double window);
 
 /// Round numbers (1, 2, 5 × 10^n) inside [low, high], about `wanted` of them.

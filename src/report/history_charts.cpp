@@ -47,7 +47,6 @@ const std::vector<KnownChart>& known_charts() {
       {"Learning rate", "", "", {{"learning_rate", "learning rate"}}, false, true},
       {"Tokens per second", "", "", {{"tokens_per_second", "tokens per second"}}, true, true},
       {"Fraction of peak", "model arithmetic over the device's peak", "", {{"mfu", "fraction"}}, true, true},
-      {"Peak memory", "", "bytes", {{"peak_memory_bytes", "peak"}}, false, true},
   };
   return charts;
 }
@@ -149,6 +148,14 @@ std::vector<Chart> charts_of(const std::vector<LoggedRow>& history) {
              .series = {series_of(history, "completions/clipped_ratio", "cut")}});
       }
     }
+  }
+  if (seen.contains("peak_memory_bytes")) {
+    used.insert("peak_memory_bytes");
+    Series peak = series_of(history, "peak_memory_bytes", "peak");
+    constexpr double kMiB = 1 << 20, kGiB = 1 << 30;
+    const bool large = std::any_of(peak.y.begin(), peak.y.end(), [&](double bytes) { return bytes >= kGiB; });
+    for (double& bytes : peak.y) bytes /= large ? kGiB : kMiB;
+    add({.title = "Peak memory", .y_label = large ? "GiB" : "MiB", .from_zero = true, .series = {std::move(peak)}});
   }
   Chart time;
   time.title = "Seconds of a step";

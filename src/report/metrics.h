@@ -59,7 +59,7 @@ struct MetricsOptions {
   bool tensorboard = true;
   /// Set when the run continues from a checkpoint of this step: earlier lines are read back into history(), later ones
   /// (of the try that died) move to metrics.jsonl.lost-<unix seconds>. Without it an existing metrics.jsonl is replaced.
-  std::optional<std::int64_t> resumed_from_step;
+  std::optional<std::int64_t> resumed_from_step = {};
 };
 
 /// Writes the logged rows of a run. Rank 0 alone owns one. Not thread-safe. A write that fails throws Error(kDisk);

@@ -15,12 +15,12 @@ namespace r1::report {
 struct ProgressState {
   std::int64_t done = 0;
   std::int64_t total = 0;  // 0: unknown; then there is no bar and no estimate
-  std::optional<double> loss;
-  std::optional<double> reward;
-  std::optional<double> tokens_per_second;
-  std::optional<double> fraction_of_peak;                 // of the device's arithmetic peak, 0…1
-  std::optional<double> seconds_left;                     // filled in by Progress
-  std::vector<std::pair<std::string, std::string>> more;  // further "name value" pairs
+  std::optional<double> loss = {};
+  std::optional<double> reward = {};
+  std::optional<double> tokens_per_second = {};
+  std::optional<double> fraction_of_peak = {};                 // of the device's arithmetic peak, 0…1
+  std::optional<double> seconds_left = {};                     // filled in by Progress
+  std::vector<std::pair<std::string, std::string>> more = {};  // further "name value" pairs
 };
 
 /// "step 120/900 · loss 0.412 · 9.8 K tokens/s · 41 % of peak · 3 min 20 s left".
@@ -33,7 +33,7 @@ struct ProgressOptions {
   std::string unit = "step";             // what is counted: step, row, sample
   double line_interval_seconds = 10;     // between plain lines; the first and the last are always shown
   double redraw_interval_seconds = 0.1;  // between two drawings of the bar
-  std::optional<bool> on_terminal;       // nothing: standard error is a terminal
+  std::optional<bool> on_terminal = {};  // nothing: standard error is a terminal
   double (*clock)() = nullptr;           // seconds; null: the monotonic clock
 };
 

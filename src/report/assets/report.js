@@ -75,7 +75,7 @@
       const x = box.left - figureBox.left + toX(at) / svg.viewBox.baseVal.width * box.width;
       const flip = x + tip.offsetWidth + 24 > figureBox.width;
       tip.style.left = Math.max(4, flip ? x - tip.offsetWidth - 14 : x + 14) + "px";
-      tip.style.top = (svg.offsetTop + 12) + "px";
+      tip.style.top = (box.top - figureBox.top + 6) + "px";
     };
     svg.addEventListener("pointermove", show);
     svg.addEventListener("pointerleave", hide);
@@ -134,7 +134,7 @@
   const clipped = (text, wanted) => {
     const flat = text.replace(/\s+/g, " ").trim();
     const at = wanted ? flat.toLowerCase().indexOf(wanted) : -1;
-    const begin = at > 30 ? at - 20 : 0;
+    const begin = at > 12 ? at - 8 : 0;
     return (begin > 0 ? "…" : "") + flat.slice(begin, begin + 200);
   };
   const open = (tr, row) => {
