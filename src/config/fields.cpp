@@ -73,10 +73,15 @@ std::string parse_text(const Value& value, const Limits& limits) {
     fail(ErrorKind::kConfig, "expected valid UTF-8, found an invalid byte at offset {} of the text", *bad);
   }
   const auto& choices = limits.choices;
-  if (choices.empty() || std::find(choices.begin(), choices.end(), value.text) != choices.end()) return value.text;
+  if (std::find(choices.begin(), choices.end(), value.text) != choices.end()) return value.text;
+  const std::string lower = to_lower_ascii(value.text);
+  for (const auto& [other, choice] : limits.choice_aliases) {
+    if (other == lower) return choice;
+  }
   for (const auto& [name, hint] : limits.choice_hints) {
     if (name == value.text) fail(ErrorKind::kConfig, "'{}' is not supported: {}", name, hint);
   }
+  if (choices.empty()) return value.text;
   const auto nearest = nearest_name(value.text, choices);
   fail(ErrorKind::kConfig, "expected one of {}; found '{}'{}", join(choices, ", "), value.text,
        nearest ? fmt::format(" — did you mean '{}'?", *nearest) : "");
@@ -92,6 +97,36 @@ Dict parse_dict(const Value& value) {
   if (value.is_map()) return Dict(value);
   if (value.is_scalar() && value.text.starts_with('{')) return Dict(value_from_json(value.text, "JSON text"));
   refuse("a map (in YAML), or JSON text such as '{\"min_lr_rate\": 0.1}'", value);
+}
+
+namespace {
+struct ByteUnit {
+  std::string_view name;
+  double bytes;
+};
+constexpr ByteUnit kByteUnits[] = {{"B", 1},    {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0},
+                                   {"KB", 1e3}, {"MB", 1e6},     {"GB", 1e9},        {"TB", 1e12}};
+}  // namespace
+
+ByteSize parse_byte_size(const Value& value) {
+  const std::string text = value.is_scalar() ? std::string(trim(value.text)) : "";
+  const std::size_t unit_at = text.find_first_not_of("0123456789.+");
+  const auto number = parse_double(trim(std::string_view(text).substr(0, unit_at)));
+  const std::string unit = unit_at == std::string::npos ? "b" : to_lower_ascii(trim(std::string_view(text).substr(unit_at)));
+  for (const ByteUnit& known : kByteUnits) {
+    if (to_lower_ascii(known.name) != unit) continue;
+    if (!number || !(*number > 0) || *number * known.bytes > 9e18) break;
+    return {static_cast<std::int64_t>(*number * known.bytes)};
+  }
+  refuse("a size such as 80GB, 512MiB or a number of bytes", value);
+}
+
+std::string print_byte_size(ByteSize size) {
+  const ByteUnit* best = &kByteUnits[0];
+  for (const ByteUnit& unit : kByteUnits) {
+    if (size.bytes % static_cast<std::int64_t>(unit.bytes) == 0 && unit.bytes > best->bytes) best = &unit;
+  }
+  return fmt::format("{}{}", size.bytes / static_cast<std::int64_t>(best->bytes), best->name);
 }
 
 std::string print_number(double value) { return fmt::format("{}", value); }
@@ -262,6 +297,11 @@ ScannedArguments scan_arguments(std::span<const std::string> arguments, const Fi
       assignment.value = Value::scalar(token.substr(equals + 1));
     } else if (is_bool) {
       assignment.value = Value::scalar(next_is_value() && is_bool_word(arguments[at]) ? arguments[at++] : "true");
+    } else if (field != nullptr && field->bare_value) {
+      const auto& choices = field->limits.choices;
+      const bool is_choice = next_is_value() && std::find(choices.begin(), choices.end(), arguments[at]) != choices.end();
+      assignment.value =
+          Value::scalar(is_choice || (next_is_value() && is_bool_word(arguments[at])) ? arguments[at++] : *field->bare_value);
     } else if (is_list) {
       assignment.value.kind = Value::Kind::kList;
       while (next_is_value()) assignment.value.items.push_back(Value::scalar(arguments[at++]));

@@ -27,8 +27,8 @@
 //   }
 //
 // Types: bool (bare flag = true; --x=false, --x false; --no_x where the default is true), int, int64, double, std::string,
-// enums with an enum_names() function, std::optional of these (null in YAML, none on the command line), std::vector of these
-// (YAML list, or several tokens after the flag), Dict (YAML map, or JSON text). '-' and '_' are the same in names. Later flags win.
+// enums with an enum_names() function, ByteSize ("80GB"), std::optional of these (null in YAML, none on the command line), std::vector of
+// these (YAML list, or several tokens after the flag), Dict (YAML map, or JSON text). '-' and '_' are the same in names. Later flags win.
 #pragma once
 
 #include <cstdint>
@@ -47,6 +47,11 @@
 
 namespace r1::config {
 
+/// An amount of memory: 80GB, 512MiB, 1000000.
+struct ByteSize {
+  std::int64_t bytes = 0;
+};
+
 /// Where a value comes from; later ones win.
 enum class Source { kDefault, kCompat, kEnvironment, kFile, kFlag };
 
@@ -56,8 +61,9 @@ struct Limits {
   double maximum = std::numeric_limits<double>::infinity();
   bool above_minimum = false;  // the minimum itself is not allowed
   bool below_maximum = false;
-  std::vector<std::string> choices;                               // texts only; empty: any text
-  std::vector<std::pair<std::string, std::string>> choice_hints;  // known wrong choices and what to do instead
+  std::vector<std::string> choices;                                 // texts only; empty: any text
+  std::vector<std::pair<std::string, std::string>> choice_hints;    // known wrong choices and what to do instead
+  std::vector<std::pair<std::string, std::string>> choice_aliases;  // other names of a choice, lower case
 };
 
 /// One key. Set through the chaining functions where it is declared; read by parser, help and --plan.
@@ -73,6 +79,12 @@ class Field {
   Field& unsupported_choice(std::string choice, std::string hint) {
     return limits.choice_hints.emplace_back(std::move(choice), std::move(hint)), *this;
   }
+  /// Another name (lower case) of a choice.
+  Field& choice_alias(std::string other, std::string choice) {
+    return limits.choice_aliases.emplace_back(std::move(other), std::move(choice)), *this;
+  }
+  /// The flag may stand without a value and means this one then; a token after it is its value only when it is a choice.
+  Field& bare(std::string value) { return bare_value = std::move(value), *this; }
   /// What --help shows as default where the value alone would not say it.
   Field& shown_default(std::string text) { return default_text = std::move(text), *this; }
   /// Default under --compat feb25, as text.
@@ -83,7 +95,7 @@ class Field {
   Field& comma_separated() { return splits_commas = true, *this; }
 
   std::string name, type, help, group, consumer, default_text;
-  std::optional<std::string> feb25_default;
+  std::optional<std::string> feb25_default, bare_value;
   Limits limits;
   bool is_required = false, is_bool = false, is_list = false, is_dict = false, is_optional = false, splits_commas = false;
 
@@ -108,6 +120,8 @@ double parse_number(const Value& value, const Limits& limits);
 std::string parse_text(const Value& value, const Limits& limits);
 std::size_t parse_enum(const Value& value, std::span<const std::string_view> names, const Limits& limits);
 Dict parse_dict(const Value& value);
+ByteSize parse_byte_size(const Value& value);
+std::string print_byte_size(ByteSize size);
 bool is_none(const Value& value);
 std::string print_number(double value);
 std::string print_list(const std::vector<std::string>& items);
@@ -146,6 +160,8 @@ T parse(const Value& value, const Limits& limits) {
     return static_cast<T>(parse_number(value, limits));
   } else if constexpr (std::is_same_v<T, Dict>) {
     return parse_dict(value);
+  } else if constexpr (std::is_same_v<T, ByteSize>) {
+    return parse_byte_size(value);
   } else {
     static_assert(std::is_same_v<T, std::string>, "no such field type");
     return parse_text(value, limits);
@@ -170,6 +186,8 @@ std::string print(const T& value) {
     return print_number(value);
   } else if constexpr (std::is_same_v<T, Dict>) {
     return to_json_text(value.root());
+  } else if constexpr (std::is_same_v<T, ByteSize>) {
+    return print_byte_size(value);
   } else {
     return value;
   }
@@ -184,6 +202,7 @@ std::string type_name() {
   else if constexpr (std::is_integral_v<T>) return "int";
   else if constexpr (std::is_floating_point_v<T>) return "float";
   else if constexpr (std::is_same_v<T, Dict>) return "map";
+  else if constexpr (std::is_same_v<T, ByteSize>) return "size";
   else return "text";
 }
 
