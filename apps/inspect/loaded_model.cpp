@@ -1,0 +1,23 @@
+#include "apps/inspect/loaded_model.h"
+
+#include "checkpoint/hf_import.h"
+#include "models/registry.h"
+
+namespace r1::apps {
+
+LoadedModel make_empty_model(models::ModelConfig config, int num_threads) {
+  LoadedModel loaded;
+  loaded.ctx = make_cpu_context(num_threads);
+  loaded.model = models::make_model(std::move(config));
+  loaded.store = parallel::make_replicated_store(*loaded.ctx, loaded.model->parameters(), parallel::OptimizerState::kNone);
+  loaded.runner = std::make_unique<nn::UnitRunner>(loaded.model->parameters(), *loaded.store);
+  return loaded;
+}
+
+LoadedModel load_model(const std::string& folder, int num_threads) {
+  LoadedModel loaded = make_empty_model(models::load_model_config(folder), num_threads);
+  checkpoint::load_weights(folder, *loaded.model, *loaded.store);
+  return loaded;
+}
+
+}  // namespace r1::apps

@@ -1,0 +1,56 @@
+// r1_inspect: look inside models, tokenizers, data, rewards.
+#include <fmt/format.h>
+
+
+#include "apps/app_main.h"
+#include "apps/inspect/model_commands.h"
+#include "apps/inspect/text_commands.h"
+#include "base/error.h"
+#include "base/strings.h"
+
+namespace r1::apps {
+namespace {
+
+struct Command {
+  const char* name;
+  int (*run)(std::span<const std::string>);
+  const char* summary;
+};
+
+constexpr Command kCommands[] = {
+    {"tokenize", run_tokenize, "texts to token ids, JSONL in and out"},
+    {"detokenize", run_detokenize, "token ids to text, or to streamed pieces"},
+    {"chat", run_chat, "messages through a chat template"},
+    {"forward", run_forward, "logits, loss, log-probabilities and gradients of a batch"},
+    {"model", run_model, "architecture, parameters, bytes by dtype, what is missing or extra"},
+    {"init-model", run_init_model, "a randomly initialised model folder"},
+};
+
+void print_help() {
+  fmt::print("usage: r1_inspect COMMAND [flags]; r1_inspect COMMAND --help lists a command's flags\n\n");
+  for (const Command& command : kCommands) fmt::print("  {:<12} {}\n", command.name, command.summary);
+}
+
+int run(std::span<const std::string> arguments) {
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
+    print_help();
+    return arguments.empty() ? exit_code(ErrorKind::kUsage) : 0;
+  }
+  if (arguments[0] == "--version") {
+    fmt::print("r1_inspect {}\n", version());
+    return 0;
+  }
+  std::vector<std::string> names;
+  for (const Command& command : kCommands) {
+    if (arguments[0] == command.name) return command.run(arguments.subspan(1));
+    names.emplace_back(command.name);
+  }
+  const auto nearest = nearest_name(arguments[0], names);
+  fail(ErrorKind::kUsage, "unknown command '{}'{}; commands are {}", arguments[0], nearest ? fmt::format(" — did you mean '{}'?", *nearest) : "",
+       join(names, ", "));
+}
+
+}  // namespace
+}  // namespace r1::apps
+
+int main(int argc, char** argv) { return r1::apps::run_app("r1_inspect", argc, argv, r1::apps::run); }

@@ -1,0 +1,61 @@
+#include "checkpoint/hf_import.h"
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "io/element_convert.h"
+
+namespace r1::checkpoint {
+namespace {
+
+// Tensors that some published folders hold although they follow from the config or from another tensor.
+bool is_derived(std::string_view name, const models::ModelConfig& config) {
+  return name.ends_with("rotary_emb.inv_freq") || (config.tie_word_embeddings && name == "lm_head.weight");
+}
+
+void check_shape(const io::StoredTensor& stored, const nn::Parameter& parameter, const models::ModelConfig& config) {
+  const Shape found(std::span<const std::int64_t>(stored.shape));
+  if (found == parameter.shape) return;
+  fail(ErrorKind::kModel,
+       "{}: expected {} from config.json (hidden_size {}, intermediate_size {}, {} query and {} key/value heads × head_dim {}, vocab_size {}), "
+       "{} has {}",
+       parameter.name, parameter.shape.to_string(), config.hidden_size, config.intermediate_size, config.num_attention_heads,
+       config.num_key_value_heads, config.head_dim, config.vocab_size, stored.file, found.to_string());
+}
+
+std::string first_few(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 5;
+  const std::vector<std::string> shown(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())));
+  return join(shown, ", ") + (names.size() > kShown ? fmt::format(" and {} more", names.size() - kShown) : "");
+}
+
+}  // namespace
+
+NameComparison compare_names(const io::Safetensors& files, models::CausalLM& model) {
+  NameComparison result;
+  model.parameters().for_each([&](nn::Parameter& parameter) {
+    if (files.find(parameter.name) == nullptr) result.missing.push_back(parameter.name);
+  });
+  for (const io::StoredTensor& stored : files.tensors()) {
+    if (model.parameters().find(stored.name) == nullptr && !is_derived(stored.name, model.config())) result.extra.push_back(stored.name);
+  }
+  return result;
+}
+
+void load_weights(const std::string& folder, models::CausalLM& model, parallel::ParameterStore& store) {
+  const io::Safetensors files = io::Safetensors::open(folder);
+  const NameComparison names = compare_names(files, model);
+  if (!names.missing.empty()) {
+    fail(ErrorKind::kModel, "{}: {} of the model's {} tensors are in no file: {}{}", folder, names.missing.size(), model.parameters().size(),
+         first_few(names.missing), names.extra.empty() ? "" : "; the files hold instead: " + first_few(names.extra));
+  }
+  model.parameters().for_each([&](nn::Parameter& parameter) { check_shape(files.at(parameter.name), parameter, model.config()); });
+  if (!names.extra.empty()) log::notice("{}: {} tensors are not used by {}: {}", folder, names.extra.size(), model.config().model_type, first_few(names.extra));
+  model.parameters().for_each([&](nn::Parameter& parameter) {
+    const io::StoredTensor& stored = files.at(parameter.name);
+    Tensor value = Tensor::host(parameter.shape, DType::kF32);
+    io::convert_to_f32(stored.dtype, stored.bytes, value.host_span<float>());
+    store.set_value(parameter, value);
+  });
+}
+
+}  // namespace r1::checkpoint

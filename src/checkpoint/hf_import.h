@@ -1,0 +1,25 @@
+// Weights from a Hugging Face model folder into a parameter store.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "io/safetensors.h"
+#include "models/causal_lm.h"
+#include "parallel/parameter_store.h"
+
+namespace r1::checkpoint {
+
+/// How the names in a folder's files and the model's parameters relate.
+struct NameComparison {
+  std::vector<std::string> missing;  // parameters that no file holds
+  std::vector<std::string> extra;    // tensors that the model has no use for (known derived buffers apart)
+};
+NameComparison compare_names(const io::Safetensors& files, models::CausalLM& model);
+
+/// Fills every parameter, converting to f32. Throws Error(kModel) for a missing parameter or another shape, naming tensor,
+/// expected shape with its origin, found shape and file. Extra tensors are named in one notice. Nothing is written to the
+/// store before all names and shapes have been checked.
+void load_weights(const std::string& folder, models::CausalLM& model, parallel::ParameterStore& store);
+
+}  // namespace r1::checkpoint

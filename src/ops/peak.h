@@ -1,0 +1,12 @@
+// The arithmetic peak that throughput is compared with.
+#pragma once
+
+#include "tensor/exec_context.h"
+
+namespace r1::ops {
+
+/// Floating-point operations per second of independent fp32 FMA chains on all threads of the context, as measured here once
+/// per process (about 30 ms on the CPU backend).
+double peak_flops(const ExecContext& ctx);
+
+}  // namespace r1::ops

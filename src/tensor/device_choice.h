@@ -1,0 +1,16 @@
+// --device auto|cpu|cuda → the device to run on.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "tensor/device.h"
+
+namespace r1 {
+
+/// auto takes the CPU only when the process was given no GPU. When SLURM_JOB_GPUS, SLURM_GPUS_ON_NODE or
+/// CUDA_VISIBLE_DEVICES name one, or the choice is cuda, and it cannot be used, Error(kUsage) says what is missing:
+/// a GPU that was allocated must not idle unseen. "cpu" always gives the CPU.
+Device choose_device(std::string_view choice);
+
+}  // namespace r1

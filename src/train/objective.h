@@ -1,0 +1,41 @@
+// What a training run optimises: the part of a step that differs between SFT and GRPO.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "nn/unit_runner.h"
+#include "report/metrics.h"
+
+namespace r1::train {
+
+/// Work of one step, for throughput figures.
+struct StepWork {
+  std::int64_t num_tokens = 0;  // through the model with gradients, without padding
+  std::int64_t num_rows = 0;
+  double flops = 0;
+};
+
+/// Calls per step, in this order: prepare, forward (each micro-batch), finish_step. Micro-batches are numbered globally.
+class Objective {
+ public:
+  virtual ~Objective() = default;
+
+  /// Gets the step's data ready; returns its number of micro-batches (at least 1).
+  virtual std::int64_t prepare(std::int64_t step) = 0;
+  /// Runs the model on a micro-batch under the pass's tape and seeds the gradient, normalised over the whole step.
+  virtual void forward(nn::Pass& pass, std::int64_t micro_batch) = 0;
+  /// The step's loss, and its further metrics into the row. Adds nothing that depends on timing.
+  virtual double finish_step(report::MetricRow& metrics) = 0;
+  virtual StepWork step_work() const = 0;
+  /// Passes over the training data after `steps` steps.
+  virtual double epoch(std::int64_t steps) const = 0;
+  /// Metrics named eval_<name>, without the timing ones; nothing when there is nothing to evaluate. Also the number of rows.
+  struct Evaluation {
+    report::MetricRow metrics;
+    std::int64_t num_rows = 0, num_batches = 0;
+  };
+  virtual std::optional<Evaluation> evaluate(nn::Pass& pass) = 0;
+};
+
+}  // namespace r1::train

@@ -1,0 +1,260 @@
+#include "train/run_sft.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdio>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "checkpoint/hf_export.h"
+#include "checkpoint/hf_import.h"
+#include "config/loader.h"
+#include "data/chat_template.h"
+#include "data/open_dataset.h"
+#include "hub/resolve.h"
+#include "models/registry.h"
+#include "preflight/checks.h"
+#include "tensor/device_choice.h"
+#include "train/greedy_preview.h"
+#include "train/sft_data.h"
+#include "train/trainer.h"
+#include "train/training_report.h"
+
+namespace r1::train {
+namespace {
+
+constexpr std::int64_t kPlanRows = 1000;
+
+/// Everything that is known before the first weight is read.
+struct Setup {
+  std::string model_folder;
+  models::ModelConfig model_config;
+  std::optional<text::Tokenizer> tokenizer;
+  std::shared_ptr<const data::ChatRenderer> chat;
+  DType save_dtype = DType::kF32;
+};
+
+DType dtype_of(config::DTypeChoice choice) {
+  switch (choice) {
+    case config::DTypeChoice::kBFloat16: return DType::kBF16;
+    case config::DTypeChoice::kFloat16: return DType::kF16;
+    default: return DType::kF32;
+  }
+}
+
+// --save_dtype, else torch_dtype if not auto, else the source model's.
+DType save_dtype_of(const config::SftConfig& config, const models::ModelConfig& model) {
+  for (const auto& choice : {config.save_dtype, config.torch_dtype}) {
+    if (choice && *choice != config::DTypeChoice::kAuto) return dtype_of(*choice);
+  }
+  return model.torch_dtype;
+}
+
+void refuse_what_is_not_there_yet(const config::SftConfig& config) {
+  if (config.world_size > 1 && !config.planning()) {
+    fail(ErrorKind::kUsage, "{} ranks: this version trains on one rank; start r1_train without mpirun or with mpirun -n 1", config.world_size);
+  }
+  if (config.resume_from_checkpoint) {
+    fail(ErrorKind::kUsage, "{}: this version saves Hugging Face folders only and cannot resume; start over with --overwrite_output_dir",
+         config.place_of("resume_from_checkpoint"));
+  }
+  if (config.dataset_mixture) fail(ErrorKind::kConfig, "{}: mixtures are not supported by this version; use one dataset_name", config.place_of("dataset_mixture"));
+  if (config.accelerate.sharding_strategy != config::ShardingStrategy::kReplicated && config.world_size == 1) {
+    log::notice("{}: with one rank every ZeRO stage equals plain training", config.accelerate.path);
+  }
+}
+
+Setup prepare(const config::SftConfig& config) {
+  Setup setup;
+  choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)]);
+  refuse_what_is_not_there_yet(config);
+  preflight::check_output_dir(config);
+  setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
+  setup.model_config = models::load_model_config(setup.model_folder);
+  models::make_model(setup.model_config);  // an unknown architecture is told before data is read
+  setup.tokenizer = text::Tokenizer::load(setup.model_folder);
+  setup.chat = data::load_chat_renderer(setup.model_folder, config.chat_template);
+  setup.save_dtype = save_dtype_of(config, setup.model_config);
+  if (config.bf16 || config.accelerate.bf16) log::notice("bf16: true: the CPU computes in fp32; weights and optimizer state are fp32 anyway");
+  return setup;
+}
+
+std::shared_ptr<const TrainingRows> load_eval_rows(const config::SftConfig& config, const Setup& setup, ThreadPool& threads) {
+  if (!config.evaluates()) return nullptr;
+  const SftDataOptions options{config.dataset_test_split, config.eval_packing.value_or(config.packing), -1, true};
+  SftData data = load_sft_data(config, options, *setup.tokenizer, setup.chat, setup.model_config.vocab_size, threads);
+  log::info("evaluation: {} rows of split '{}', {} tokens", data.summary.num_rows, config.dataset_test_split, data.summary.num_tokens);
+  return data.rows;
+}
+
+std::int64_t total_steps(const config::SftConfig& config, std::int64_t steps_per_epoch) {
+  if (config.max_steps > 0) return config.max_steps;
+  return static_cast<std::int64_t>(std::ceil(config.num_train_epochs * static_cast<double>(steps_per_epoch)));
+}
+
+std::int64_t interval(config::IntervalStrategy strategy, double steps, std::int64_t max_steps, std::int64_t steps_per_epoch) {
+  if (strategy == config::IntervalStrategy::kNo) return 0;
+  return strategy == config::IntervalStrategy::kEpoch ? steps_per_epoch : config::step_interval(steps, max_steps);
+}
+
+TrainerOptions trainer_options(const config::SftConfig& config, std::int64_t max_steps, std::int64_t steps_per_epoch) {
+  TrainerOptions options;
+  options.output_dir = config.output_dir;
+  options.max_steps = max_steps;
+  options.num_train_epochs = static_cast<double>(max_steps) / static_cast<double>(steps_per_epoch);
+  options.max_grad_norm = config.max_grad_norm;
+  options.adamw = {config.adam_beta1, config.adam_beta2, config.adam_epsilon, config.weight_decay};
+  options.gradient_checkpointing = config.gradient_checkpointing;
+  options.logging_steps = interval(config.logging_strategy, config.logging_steps, max_steps, steps_per_epoch);
+  options.logging_first_step = config.logging_first_step;
+  options.eval_steps = interval(config.eval_strategy, config.eval_steps.value_or(config.logging_steps), max_steps, steps_per_epoch);
+  options.eval_at_end = config.evaluates();
+  options.save_steps = interval(config.save_strategy, config.save_steps, max_steps, steps_per_epoch);
+  if (config.save_total_limit) options.save_total_limit = *config.save_total_limit;
+  options.per_device_train_batch_size = config.per_device_train_batch_size;
+  options.max_nonfinite_steps = config.max_nonfinite_steps;
+  return options;
+}
+
+LrSchedule make_schedule(const config::SftConfig& config, std::int64_t max_steps) {
+  LrScheduleOptions kwargs;
+  kwargs.min_lr = config.lr_scheduler_kwargs.number("min_lr");
+  kwargs.min_lr_rate = config.lr_scheduler_kwargs.number("min_lr_rate");
+  kwargs.num_cycles = config.lr_scheduler_kwargs.number("num_cycles").value_or(kwargs.num_cycles);
+  const auto name = config::enum_names(config.lr_scheduler_type)[static_cast<std::size_t>(config.lr_scheduler_type)];
+  return LrSchedule(name, config.learning_rate, config::warmup_steps_of(config, max_steps), max_steps, kwargs);
+}
+
+std::string describe(const SftDataSummary& summary, const config::SftConfig& config) {
+  std::string text = fmt::format("{} {} documents, {} rows, {} tokens, {} of them learnt", summary.num_documents, summary.row_kind, summary.num_rows,
+                                 summary.num_tokens, summary.num_targets);
+  if (summary.truncated_documents > 0) {
+    text += fmt::format("; {} documents cut to max_length {} ({} tokens lost)", summary.truncated_documents, config.max_length.value_or(0), summary.truncated_tokens);
+  }
+  if (summary.skipped_documents > 0) text += fmt::format("; {} documents over max_length skipped", summary.skipped_documents);
+  if (config.packing) text += fmt::format("; blocks are {:.1f} % full", 100 * summary.packing_efficiency);
+  return text + (summary.from_cache ? "; tokens from the cache" : "");
+}
+
+void print_plan(const config::SftConfig& config, const Setup& setup) {
+  ThreadPool threads(config.num_threads);
+  const SftDataOptions options{config.dataset_train_split, config.packing, config.plan == config::PlanMode::kFull ? -1 : kPlanRows, false};
+  const SftData data = load_sft_data(config, options, *setup.tokenizer, setup.chat, setup.model_config.vocab_size, threads);
+  const auto model = models::make_model(setup.model_config);
+  const auto parameters = static_cast<double>(model->parameters().num_elements());
+  const auto dataset = data::open_dataset({config.dataset_name, config.dataset_config, config.dataset_train_split});
+  const double rows_per_document = static_cast<double>(data.summary.num_rows) / static_cast<double>(data.summary.num_documents);
+  const double rows = rows_per_document * static_cast<double>(dataset->num_rows());
+  const double rows_per_step = static_cast<double>(config.per_device_train_batch_size) * config.gradient_accumulation_steps * config.world_size;
+  const std::int64_t steps_per_epoch = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(rows / rows_per_step)));
+  const std::int64_t max_steps = total_steps(config, steps_per_epoch);
+  make_schedule(config, max_steps);
+  const auto weights = static_cast<std::uint64_t>(parameters * static_cast<double>(size_of(setup.save_dtype)));
+  preflight::check_disk_space(config.output_dir, weights, "the trained model");
+
+  fmt::print("{}\n", config::print_effective_configuration(config));
+  fmt::print("model        {}: {}, {} parameters\n", setup.model_folder, setup.model_config.model_type, format_count(parameters));
+  fmt::print("data         {}: {}{}\n", config.dataset_name, describe(data.summary, config),
+             data.summary.num_documents < dataset->num_rows() ? fmt::format(" (first {} of {} documents read; --plan full reads all)", data.summary.num_documents, dataset->num_rows())
+                                                              : "");
+  fmt::print("steps        {} ({} an epoch, {} rows a step)\n", max_steps, steps_per_epoch, rows_per_step);
+  fmt::print("state        {} on one rank: weights, gradients and AdamW moments in fp32 ({} each)\n", format_bytes(16 * parameters), format_bytes(4 * parameters));
+  fmt::print("disk         {} for the model, {} free\n", format_bytes(static_cast<double>(weights)), format_bytes(static_cast<double>(free_disk_bytes(config.output_dir))));
+  fmt::print("first row    learnt between ⟦ and ⟧:\n{}\n", data.first_row);
+}
+
+/// A few rows of the test split whose completions the report shows.
+struct Preview {
+  std::vector<std::vector<std::int32_t>> prompts;
+  std::vector<std::string> prompt_texts, golds;
+};
+
+constexpr std::int64_t kPreviewRows = 8;
+constexpr std::int64_t kPreviewNewTokens = 64;
+
+// Only built-in tasks: their prompts are short and their answers known.
+Preview make_preview(const config::SftConfig& config, const Setup& setup) {
+  Preview preview;
+  if (!data::is_builtin(config.dataset_name) || setup.chat == nullptr) return preview;
+  const auto rows = data::open_dataset({config.dataset_name, std::nullopt, "test"});
+  for (std::int64_t i = 0; i < std::min(kPreviewRows, rows->num_rows()); ++i) {
+    const Json row = rows->row(i);
+    const Json messages = data::prompt_messages(row.at("prompt"), std::nullopt, rows->where(i));
+    const std::string text = setup.chat->render(messages, /*add_generation_prompt=*/true, {}, {}).text;
+    preview.prompts.push_back(setup.tokenizer->encode(text, {.add_special_tokens = false}));
+    preview.prompt_texts.push_back(text);
+    preview.golds.push_back(row.at("answer").is_string() ? row.at("answer").get<std::string>() : row.at("answer").dump());
+  }
+  return preview;
+}
+
+void show_preview(const Preview& preview, const Setup& setup, const TrainerParts& parts, std::int64_t step, std::vector<report::CompletionRecord>& records) {
+  if (preview.prompts.empty()) return;
+  const auto completions =
+      greedy_completions(parts.ctx, parts.model, parts.runner, preview.prompts, setup.tokenizer->end_of_turn_ids(), kPreviewNewTokens);
+  log::info("greedy completions {}:", step == 0 ? "before training" : "after training");
+  for (std::size_t i = 0; i < completions.size(); ++i) {
+    const std::string text = setup.tokenizer->decode(completions[i]);
+    if (i < 4) log::info("  {} → {}   (answer {})", preview.prompt_texts[i], replace_all(text, "\n", "⏎"), preview.golds[i]);
+    report::CompletionRecord record;
+    record.step = step;
+    record.prompt = preview.prompt_texts[i];
+    record.completion = text;
+    record.finish_reason = static_cast<std::int64_t>(completions[i].size()) < kPreviewNewTokens ? "stop" : "length";
+    record.numbers = {{"tokens", static_cast<double>(completions[i].size())}};
+    record.texts = {{"answer", preview.golds[i]}};
+    records.push_back(std::move(record));
+  }
+}
+
+}  // namespace
+
+void run_sft(const config::SftConfig& config) {
+  const Setup setup = prepare(config);
+  if (config.planning()) return print_plan(config, setup);
+
+  const auto ctx = make_cpu_context(config.num_threads);
+  SftData data = load_sft_data(config, {config.dataset_train_split, config.packing, -1, true}, *setup.tokenizer, setup.chat,
+                               setup.model_config.vocab_size, ctx->threads());
+  log::info("data: {}", describe(data.summary, config));
+  const auto eval_rows = load_eval_rows(config, setup, ctx->threads());
+
+  const auto model = models::make_model(setup.model_config);
+  const auto store = parallel::make_replicated_store(*ctx, model->parameters(), parallel::OptimizerState::kAdamW);
+  nn::UnitRunner runner(model->parameters(), *store);
+  checkpoint::load_weights(setup.model_folder, *model, *store);
+  const TrainerParts parts{*ctx, *model, *store, runner};
+
+  SftOptions options;
+  options.per_device_train_batch_size = config.per_device_train_batch_size;
+  options.per_device_eval_batch_size = config.per_device_eval_batch_size;
+  options.gradient_accumulation_steps = config.gradient_accumulation_steps;
+  options.data_seed = static_cast<std::uint64_t>(config.data_seed.value_or(config.seed));
+  SftObjective objective(*ctx, *model, options, data.rows, eval_rows);
+  const std::int64_t max_steps = total_steps(config, objective.steps_per_epoch());
+  const LrSchedule schedule = make_schedule(config, max_steps);
+
+  preflight::check_disk_space(config.output_dir, static_cast<std::uint64_t>(model->parameters().num_elements()) * size_of(setup.save_dtype), "the trained model");
+  preflight::prepare_output_dir(config);
+  log::info("model: {}, {} parameters; {} steps of {} rows on {} threads", setup.model_config.model_type,
+            format_count(static_cast<double>(model->parameters().num_elements())), max_steps,
+            config.per_device_train_batch_size * config.gradient_accumulation_steps, ctx->threads().num_threads());
+
+  TrainingReport training_report(config, "SFT");
+  const Preview preview = make_preview(config, setup);
+  show_preview(preview, setup, parts, 0, training_report.completions());
+  Trainer trainer(parts, trainer_options(config, max_steps, objective.steps_per_epoch()), schedule, objective, [&](const std::string& folder) {
+    checkpoint::export_model(folder, *model, *store, {setup.save_dtype, setup.model_folder});
+    if (config.chat_template) write_file_atomically(folder + "/chat_template.jinja", setup.chat->source());
+  });
+  const TrainResult result = trainer.run();
+  show_preview(preview, setup, parts, result.global_step, training_report.completions());
+  log::info("{} steps in {}: {:.0f} tokens/s, {:.0f} % of this machine's fp32 peak; first step done {} after the start", result.global_step,
+            format_seconds(result.train_runtime), result.tokens_per_second, 100 * result.mean_fraction_of_peak, format_seconds(result.first_step_seconds));
+  training_report.write(config.output_dir + "/report.html", trainer.history(), result);
+  log::info("report: {}/report.html", config.output_dir);
+}
+
+}  // namespace r1::train

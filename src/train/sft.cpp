@@ -1,0 +1,116 @@
+#include "train/sft.h"
+
+#include <algorithm>
+
+#include "ops/copy.h"
+#include "ops/reduce.h"
+
+namespace r1::train {
+
+double ordered_sum(const ExecContext& ctx, const Tensor& values) {
+  Tensor sums = ctx.empty({(values.num_elements() + ops::kReduceBlock - 1) / ops::kReduceBlock}, DType::kF64);
+  ops::sum_blocks(ctx, values, sums);
+  double total = 0;
+  const Tensor on_host = ops::to_host(ctx, sums);
+  for (const double sum : on_host.host_span<double>()) total += sum;
+  return total;
+}
+
+SftObjective::SftObjective(const ExecContext& ctx, models::CausalLM& model, SftOptions options, std::shared_ptr<const TrainingRows> train_rows,
+                           std::shared_ptr<const TrainingRows> eval_rows)
+    : ctx_(ctx), model_(model), options_(options), train_rows_(std::move(train_rows)), eval_rows_(std::move(eval_rows)),
+      sampler_(train_rows_->num_rows(), options_.data_seed, /*shuffle=*/true) {
+  const std::int64_t rows_per_step = options_.per_device_train_batch_size * options_.gradient_accumulation_steps;
+  steps_per_epoch_ = std::max<std::int64_t>(1, (train_rows_->num_rows() + rows_per_step - 1) / rows_per_step);
+}
+
+double SftObjective::epoch(std::int64_t steps) const { return static_cast<double>(steps) / static_cast<double>(steps_per_epoch_); }
+
+std::vector<std::int64_t> SftObjective::rows_of_step(std::int64_t step) const {
+  const std::int64_t rows_per_step = options_.per_device_train_batch_size * options_.gradient_accumulation_steps;
+  const std::int64_t begin = step % steps_per_epoch_ * rows_per_step;
+  const std::int64_t end = std::min(begin + rows_per_step, train_rows_->num_rows());
+  std::vector<std::int64_t> rows;
+  for (std::int64_t position = begin; position < end; ++position) rows.push_back(sampler_.item(step / steps_per_epoch_, position));
+  return rows;
+}
+
+MicroBatch SftObjective::gather(const TrainingRows& rows, std::span<const std::int64_t> indices) const {
+  MicroBatch batch;
+  for (const std::int64_t index : indices) rows.append_to(batch, index);
+  return batch;
+}
+
+double SftObjective::flops_of(const MicroBatch& batch) const {
+  double flops = 0;
+  for (const std::int64_t length : batch.sequence_lengths) {
+    flops += static_cast<double>(length) * model_.config().train_flops_per_token(static_cast<double>(length));
+  }
+  return flops;
+}
+
+std::int64_t SftObjective::prepare(std::int64_t step) {
+  const std::vector<std::int64_t> rows = rows_of_step(step);
+  micro_batches_.clear();
+  losses_.clear();
+  num_labelled_tokens_ = 0;
+  work_ = {};
+  const auto batch_size = static_cast<std::size_t>(options_.per_device_train_batch_size);
+  for (std::size_t begin = 0; begin < rows.size(); begin += batch_size) {
+    const MicroBatch& batch =
+        micro_batches_.emplace_back(gather(*train_rows_, std::span(rows).subspan(begin, std::min(batch_size, rows.size() - begin))));
+    num_labelled_tokens_ += batch.num_labelled_tokens();
+    work_.num_tokens += batch.num_tokens();
+    work_.num_rows += batch.num_rows;
+    work_.flops += flops_of(batch);
+  }
+  return static_cast<std::int64_t>(micro_batches_.size());
+}
+
+void SftObjective::forward(nn::Pass& pass, std::int64_t micro_batch) {
+  const DeviceBatch batch = to_device(ctx_, micro_batches_[static_cast<std::size_t>(micro_batch)], model_.config().vocab_size);
+  // The mean over the labelled tokens of the whole step, not a mean of means.
+  const float scale = num_labelled_tokens_ > 0 ? static_cast<float>(1.0 / static_cast<double>(num_labelled_tokens_)) : 0.0F;
+  losses_.push_back(model_.cross_entropy(pass, model_.decode(pass, batch.tokens), batch.labels, scale));
+}
+
+double SftObjective::finish_step(report::MetricRow& metrics) {
+  double loss = 0, correct = 0;
+  for (const nn::TokenLoss& part : losses_) {
+    loss += ordered_sum(ctx_, part.token_loss);
+    correct += ordered_sum(ctx_, part.is_correct);
+  }
+  losses_.clear();
+  const double count = static_cast<double>(std::max<std::int64_t>(1, num_labelled_tokens_));
+  metrics.set("mean_token_accuracy", correct / count);
+  metrics.set("num_tokens", num_labelled_tokens_);
+  return loss / count;
+}
+
+std::optional<Objective::Evaluation> SftObjective::evaluate(nn::Pass& pass) {
+  if (eval_rows_ == nullptr || eval_rows_->num_rows() == 0) return std::nullopt;
+  Evaluation evaluation;
+  double loss = 0, correct = 0;
+  std::int64_t count = 0;
+  std::vector<std::int64_t> indices;
+  for (std::int64_t row = 0; row < eval_rows_->num_rows(); ++row) {
+    indices.push_back(row);
+    const bool is_last = row + 1 == eval_rows_->num_rows();
+    if (static_cast<std::int64_t>(indices.size()) < options_.per_device_eval_batch_size && !is_last) continue;
+    const MicroBatch batch = gather(*eval_rows_, indices);
+    const DeviceBatch on_device = to_device(ctx_, batch, model_.config().vocab_size);
+    const nn::TokenLoss part = model_.cross_entropy(pass, model_.decode(pass, on_device.tokens), on_device.labels, 1.0F);
+    loss += ordered_sum(ctx_, part.token_loss);
+    correct += ordered_sum(ctx_, part.is_correct);
+    count += batch.num_labelled_tokens();
+    ++evaluation.num_batches;
+    indices.clear();
+  }
+  evaluation.num_rows = eval_rows_->num_rows();
+  const double tokens = static_cast<double>(std::max<std::int64_t>(1, count));
+  evaluation.metrics.set("eval_loss", loss / tokens);
+  evaluation.metrics.set("eval_mean_token_accuracy", correct / tokens);
+  return evaluation;
+}
+
+}  // namespace r1::train

@@ -1,0 +1,211 @@
+#include "train/trainer.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/profile.h"
+#include "base/strings.h"
+#include "ops/peak.h"
+#include "report/progress.h"
+#include "report/trainer_state.h"
+#include "train/retention.h"
+
+namespace r1::train {
+namespace {
+
+std::int64_t peak_memory_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return std::int64_t{usage.ru_maxrss} * 1024;
+}
+
+}  // namespace
+
+double seconds_since_process_start() {
+  // Field 22 of /proc/self/stat: start in clock ticks since boot; the name in field 2 may hold spaces.
+  std::ifstream stat("/proc/self/stat"), uptime("/proc/uptime");
+  std::string text((std::istreambuf_iterator<char>(stat)), {});
+  double up = 0;
+  uptime >> up;
+  const std::vector<std::string> fields = split(std::string_view(text).substr(text.rfind(')') + 2), ' ');
+  const auto ticks = fields.size() > 19 ? parse_double(fields[19]) : std::nullopt;
+  return ticks ? up - *ticks / static_cast<double>(sysconf(_SC_CLK_TCK)) : 0;
+}
+
+Trainer::Trainer(TrainerParts parts, TrainerOptions options, const LrSchedule& schedule, Objective& objective, SaveModel save_model)
+    : parts_(parts), options_(std::move(options)), schedule_(schedule), objective_(objective), save_model_(std::move(save_model)) {
+  parts_.runner.set_recompute(options_.gradient_checkpointing);
+  metrics_ = std::make_unique<report::MetricsSink>(report::MetricsOptions{options_.output_dir, options_.tensorboard, std::nullopt});
+}
+
+Trainer::~Trainer() = default;
+
+const std::vector<report::LoggedRow>& Trainer::history() const { return metrics_->history(); }
+
+Trainer::StepOutcome Trainer::train_step(std::int64_t step) {
+  const double start = now_seconds();
+  StepOutcome outcome;
+  parts_.store.begin_step();
+  const std::int64_t num_micro_batches = objective_.prepare(step);
+  for (std::int64_t micro_batch = 0; micro_batch < num_micro_batches; ++micro_batch) {
+    parts_.store.begin_micro_batch(micro_batch);
+    nn::Tape tape(parts_.ctx);
+    nn::Pass pass{parts_.ctx, parts_.runner, &tape};
+    objective_.forward(pass, micro_batch);
+    tape.backward();
+  }
+  outcome.loss = objective_.finish_step(outcome.metrics);
+  outcome.grad_norm = parts_.store.gradient_norm();
+  outcome.learning_rate = schedule_.learning_rate(step);
+  if (!std::isfinite(outcome.loss) || !std::isfinite(outcome.grad_norm)) {
+    if (++nonfinite_steps_ > options_.max_nonfinite_steps) {
+      fail(ErrorKind::kNumeric,
+           "step {}: loss {} and gradient norm {} must be finite; nothing of this step was applied. Lower learning_rate (now {}) or max_grad_norm, "
+           "look at the rows of this step, or allow some such steps with --max_nonfinite_steps",
+           step + 1, outcome.loss, outcome.grad_norm, outcome.learning_rate);
+    }
+    log::warning("step {}: loss {} and gradient norm {}: update skipped ({} of at most {} such steps)", step + 1, outcome.loss, outcome.grad_norm,
+                 nonfinite_steps_, options_.max_nonfinite_steps);
+  } else {
+    adamw_step(parts_.ctx, parts_.store, options_.adamw, outcome.learning_rate, clip_factor(outcome.grad_norm, options_.max_grad_norm), step);
+  }
+  outcome.seconds = now_seconds() - start;
+  return outcome;
+}
+
+void Trainer::log_step(std::int64_t step, const StepOutcome& outcome) {
+  report::MetricRow row;
+  row.set("loss", interval_loss_ / static_cast<double>(interval_steps_));
+  row.set("grad_norm", outcome.grad_norm);
+  row.set("learning_rate", outcome.learning_rate);
+  for (const auto& [name, value] : outcome.metrics.values()) std::visit([&, key = name](const auto& v) { row.set(key, v); }, value);
+  row.set("tokens_per_second", static_cast<double>(interval_tokens_) / interval_seconds_);
+  row.set("mfu", interval_flops_ / interval_seconds_ / ops::peak_flops(parts_.ctx));
+  row.set("step_seconds", interval_seconds_ / static_cast<double>(interval_steps_));
+  row.set("peak_memory_bytes", peak_memory_bytes());
+  metrics_->log(step, objective_.epoch(step), row);
+  interval_loss_ = interval_seconds_ = interval_flops_ = 0;
+  interval_steps_ = interval_tokens_ = 0;
+}
+
+void Trainer::evaluate(std::int64_t step) {
+  const double start = now_seconds();
+  nn::Pass pass{parts_.ctx, parts_.runner, nullptr};
+  auto evaluation = objective_.evaluate(pass);
+  if (!evaluation) return;
+  const double seconds = now_seconds() - start;
+  evaluation->metrics.set("eval_runtime", seconds);
+  evaluation->metrics.set("eval_samples_per_second", static_cast<double>(evaluation->num_rows) / seconds);
+  evaluation->metrics.set("eval_steps_per_second", static_cast<double>(evaluation->num_batches) / seconds);
+  metrics_->log(step, objective_.epoch(step), evaluation->metrics);
+  if (const auto loss = evaluation->metrics.number("eval_loss")) log::info("step {}: eval_loss {:.4f} on {} rows", step, *loss, evaluation->num_rows);
+  if (step == options_.max_steps && options_.eval_at_end) {
+    report::MetricRow results = evaluation->metrics;
+    results.set("epoch", objective_.epoch(step));
+    results.set("eval_samples", evaluation->num_rows);
+    report::write_results(options_.output_dir, "eval", results);
+  }
+}
+
+void Trainer::save_checkpoint(std::int64_t step) {
+  const std::string folder = fmt::format("{}/checkpoint-{}", options_.output_dir, step);
+  const std::string temporary = fmt::format("{}.tmp.{}", folder, getpid());
+  make_directories(temporary);
+  save_model_(temporary);
+  std::filesystem::remove_all(folder);
+  std::filesystem::rename(temporary, folder);
+  sync_directory(options_.output_dir);
+  log::info("step {}: saved {}", step, folder);
+  if (options_.save_total_limit) delete_oldest_checkpoints(options_.output_dir, *options_.save_total_limit);
+}
+
+TrainResult Trainer::run() {
+  TrainResult result;
+  report::Progress progress;
+  const double start = now_seconds();
+  double timed_seconds = 0, timed_flops = 0, loss_sum = 0;
+  std::int64_t timed_tokens = 0;
+  for (std::int64_t step = 0; step < options_.max_steps; ++step) {
+    const StepOutcome outcome = train_step(step);
+    const StepWork work = objective_.step_work();
+    const std::int64_t done = step + 1;
+    if (step == 0) {
+      result.first_step_seconds = seconds_since_process_start();
+    } else {  // the first step fills the allocator's cache
+      timed_seconds += outcome.seconds;
+      timed_tokens += work.num_tokens;
+      timed_flops += work.flops;
+    }
+    result.num_rows += work.num_rows;
+    result.num_tokens += work.num_tokens;
+    result.flops += work.flops;
+    loss_sum += outcome.loss;
+    interval_loss_ += outcome.loss;
+    interval_seconds_ += outcome.seconds;
+    interval_flops_ += work.flops;
+    interval_tokens_ += work.num_tokens;
+    ++interval_steps_;
+    if (options_.progress) {
+      report::ProgressState state;
+      state.done = done;
+      state.total = options_.max_steps;
+      state.loss = outcome.loss;
+      state.reward = outcome.metrics.number("reward");
+      state.tokens_per_second = static_cast<double>(work.num_tokens) / outcome.seconds;
+      state.fraction_of_peak = work.flops / outcome.seconds / ops::peak_flops(parts_.ctx);
+      progress.update(state);
+    }
+    const bool is_logged = options_.logging_steps > 0 && (done % options_.logging_steps == 0 || (done == 1 && options_.logging_first_step));
+    if (is_logged || (done == options_.max_steps && options_.logging_steps > 0)) log_step(done, outcome);
+    const bool is_last = done == options_.max_steps;
+    if (options_.eval_steps > 0 && done % options_.eval_steps == 0 && !(is_last && options_.eval_at_end)) evaluate(done);
+    if (options_.save_steps > 0 && done % options_.save_steps == 0) save_checkpoint(done);
+  }
+  progress.finish();
+  result.global_step = options_.max_steps;
+  result.train_runtime = now_seconds() - start;
+  result.train_loss = loss_sum / static_cast<double>(options_.max_steps);
+  if (timed_seconds > 0) {
+    result.tokens_per_second = static_cast<double>(timed_tokens) / timed_seconds;
+    result.mean_fraction_of_peak = timed_flops / timed_seconds / ops::peak_flops(parts_.ctx);
+  }
+  if (options_.eval_at_end) evaluate(options_.max_steps);
+  save_model_(options_.output_dir);
+  write_results(result);
+  return result;
+}
+
+void Trainer::write_results(const TrainResult& result) {
+  const double epoch = objective_.epoch(result.global_step);
+  report::MetricRow row;
+  row.set("epoch", epoch);
+  row.set("total_flos", result.flops);
+  row.set("train_loss", result.train_loss);
+  row.set("train_runtime", result.train_runtime);
+  row.set("train_samples", result.num_rows);
+  row.set("train_samples_per_second", static_cast<double>(result.num_rows) / result.train_runtime);
+  row.set("train_steps_per_second", static_cast<double>(result.global_step) / result.train_runtime);
+  row.set("train_tokens_per_second", result.tokens_per_second);
+  report::write_results(options_.output_dir, "train", row);
+  report::TrainerState state;
+  state.epoch = epoch;
+  state.global_step = result.global_step;
+  state.max_steps = options_.max_steps;
+  state.num_train_epochs = options_.num_train_epochs;
+  state.logging_steps = static_cast<double>(options_.logging_steps);
+  state.save_steps = static_cast<double>(options_.save_steps);
+  state.eval_steps = static_cast<double>(options_.eval_steps);
+  state.train_batch_size = options_.per_device_train_batch_size;
+  state.num_input_tokens_seen = result.num_tokens;
+  state.total_flos = result.flops;
+  report::write_trainer_state(options_.output_dir + "/trainer_state.json", state, metrics_->history());
+}
+
+}  // namespace r1::train
