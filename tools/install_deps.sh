@@ -44,9 +44,9 @@ if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>
   exit 2
 fi
 
-# One query for all: lines "package status".
-installed=" $(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" "${packages_if_offered[@]}" 2>/dev/null |
-  awk '$2 == "installed" {print $1}' | tr '\n' ' ') "
+# One query for all: lines "package status". It fails when one of them is unknown, which is an answer too.
+status_lines="$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" "${packages_if_offered[@]}" 2>/dev/null || true)"
+installed=" $(awk '$2 == "installed" {print $1}' <<<"$status_lines" | tr '\n' ' ') "
 for package in "${packages[@]}"; do
   [[ "$installed" == *" $package "* ]] || missing+=("$package")
 done
