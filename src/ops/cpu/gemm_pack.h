@@ -1,0 +1,70 @@
+// Packing: from rows in memory to the order in which the register tile reads.
+#pragma once
+
+#include <cstdint>
+
+#include "ops/cpu/gemm.h"
+
+#include "ops/cpu/simd.h"
+
+namespace r1::ops::R1_CPU_NAMESPACE {
+
+R1_INLINE Vec load_as_f32(const float* memory, std::int64_t count) { return load_first(memory, count, zero()); }
+R1_INLINE Vec load_as_f32(const std::uint16_t* memory, std::int64_t count) {
+  if (count >= kLanes) return load_bf16(memory);
+  std::uint16_t padded[kLanes] = {};
+  for (std::int64_t j = 0; j < count; ++j) padded[j] = memory[j];
+  return load_bf16(padded);
+}
+
+/// out[k * out_stride + i] = rows[i * row_stride + k] for i < count <= 16, k < K; lanes from `count` on are 0, as far as 16
+/// values are written at each k (in ascending order of k: with out_stride < 16 the next k overwrites the surplus).
+template <typename T>
+void pack_transposed(const T* rows, std::int64_t row_stride, std::int64_t count, std::int64_t K, float* out, std::int64_t out_stride) {
+  for (std::int64_t k = 0; k < K; k += kLanes) {
+    const std::int64_t depth = K - k < kLanes ? K - k : kLanes;
+    Vec block[kLanes];
+    if (count == kLanes && depth == kLanes) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) block[i] = load_as_f32(rows + i * row_stride + k, kLanes);
+    } else {
+      for (int i = 0; i < kLanes; ++i) block[i] = i < count ? load_as_f32(rows + i * row_stride + k, depth) : zero();
+    }
+    transpose(block);
+    float* target = out + k * out_stride;
+    if (depth == kLanes) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) store(target + i * out_stride, block[i]);
+    } else {
+      for (int i = 0; i < depth; ++i) store(target + i * out_stride, block[i]);
+    }
+  }
+}
+
+/// out[k * out_stride + i] = rows[k * row_stride + i] for i < count <= 16, k < K; otherwise as pack_transposed.
+inline void pack_straight(const float* rows, std::int64_t row_stride, std::int64_t count, std::int64_t K, float* out,
+                          std::int64_t out_stride) {
+  if (count == kLanes) {
+    for (std::int64_t k = 0; k < K; ++k) store(out + k * out_stride, load(rows + k * row_stride));
+  } else {
+    for (std::int64_t k = 0; k < K; ++k) {
+      store(out + k * out_stride, load_partial(rows + k * row_stride, static_cast<int>(count), zero()));
+    }
+  }
+}
+
+/// Elements [first, first + count) of the output index and [k, k + K) of the reduction index; count <= 16.
+inline void pack(const GemmOperand& operand, std::int64_t first, std::int64_t count, std::int64_t k, std::int64_t K, float* out,
+                 std::int64_t out_stride) {
+  const auto* f32 = static_cast<const float*>(operand.data);
+  if (operand.dense == Dense::kOutput) {
+    pack_straight(f32 + k * operand.stride + first, operand.stride, count, K, out, out_stride);
+  } else if (operand.dtype == DType::kBF16) {
+    const auto* bf16 = static_cast<const std::uint16_t*>(operand.data);
+    pack_transposed(bf16 + first * operand.stride + k, operand.stride, count, K, out, out_stride);
+  } else {
+    pack_transposed(f32 + first * operand.stride + k, operand.stride, count, K, out, out_stride);
+  }
+}
+
+}  // namespace r1::ops::R1_CPU_NAMESPACE
