@@ -26,7 +26,7 @@ struct Environment {
 };
 
 // Each takes the arguments behind the program's (and sub-command's) name. Order of precedence: flags, later ones first; the recipe
-// of --config; R1_DEVICE; --compat; defaults. Notices are logged once and kept in the result.
+// of --config; R1_DEVICE; --compat; defaults. Sets the log level; notices are logged once and kept in the result.
 // Throws Error(kUsage, kConfig), both exit code 2.
 SftConfig load_sft(std::span<const std::string> arguments, const Environment& environment);
 GrpoConfig load_grpo(std::span<const std::string> arguments, const Environment& environment);

@@ -10,10 +10,10 @@
 
 namespace r1::config {
 
-/// yaml-cpp reads about 5 MB/s, and holds all tokens of a line in flow style at once; these limits keep every input under 50 ms.
+/// yaml-cpp reads 2 to 5 MB/s, and holds all tokens of a line in flow style at once; these limits keep every input under 50 ms.
 /// The largest recipes are 20 KB, most of it a chat template.
 struct YamlLimits {
-  std::size_t max_bytes = std::size_t{128} << 10;
+  std::size_t max_bytes = std::size_t{64} << 10;
   int max_depth = 64;
   int max_nodes = 10'000;
   int max_flow_indicators = 16'384;  // the characters [ ] { } , anywhere

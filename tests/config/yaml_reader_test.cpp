@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
-#include <chrono>
 #include <cstdlib>
+#include <ctime>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -68,7 +68,7 @@ TEST(Yaml, MistakesAreNamedWithFileAndLine) {
   EXPECT_EQ(error_of("a: 'it''s'\nx: \"open\\\"\nb: 3\n"), "demo.yaml:2: the quote \" is never closed");
   EXPECT_EQ(error_of("\xc3\xa9: 1\r\na: 'open''\r\nb: 3\r\n"), "demo.yaml:2: the quote ' is never closed");
   EXPECT_EQ(error_of("a: \"one\n  two\"\nb: 'it''s'\n"), "no error");
-  EXPECT_THAT(error_of(std::string(2 << 20, 'a')), HasSubstr("expected at most 128.0 KiB of YAML, found 2.00 MiB"));
+  EXPECT_THAT(error_of(std::string(2 << 20, 'a')), HasSubstr("expected at most 64.0 KiB of YAML, found 2.00 MiB"));
   EXPECT_THAT(error_of(repeated("[", 65) + repeated("]", 65)), HasSubstr("at most 64 levels"));
 }
 
@@ -92,26 +92,38 @@ TEST(Yaml, AssignmentsCarryTheirPlace) {
   EXPECT_EQ(assignments[1].where, "r.yaml:3");
 }
 
-// Milliseconds to read or refuse the text; anything but a result or an Error(kConfig) fails the test.
+#ifdef __SANITIZE_ADDRESS__
+constexpr double kMaxMilliseconds = 1000;  // the sanitizers slow yaml-cpp down by more than ten
+#else
+constexpr double kMaxMilliseconds = 50;
+#endif
+
+double thread_milliseconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
+}
+
+// Processor time to read or refuse the text; anything but a result or an Error(kConfig) fails the test.
 double milliseconds(const std::string& text) {
-  const auto start = std::chrono::steady_clock::now();
+  const double start = thread_milliseconds();
   try {
     assignments_of(parse_yaml(text, "bomb.yaml"), "bomb.yaml");
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kConfig) << error.what();
   }
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return thread_milliseconds() - start;
 }
 
 TEST(Yaml, BombsAreRefusedInMilliseconds) {
-  const int limit = 128 << 10;
+  const int limit = 64 << 10;
   std::string laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 30; ++i) {
     laughs += fmt::format("a{}: &a{} [{}x]\n", i, i, repeated(fmt::format("*a{}, ", i - 1), 8));
   }
   std::string staircase, many_keys;
-  for (int i = 0; i < 500; ++i) staircase += std::string(static_cast<std::size_t>(i), ' ') + "a:\n";
-  for (int i = 0; i < 9'900; ++i) many_keys += fmt::format("k{}: 1\n", i);
+  for (int i = 0; i < 350; ++i) staircase += std::string(static_cast<std::size_t>(i), ' ') + "a:\n";
+  for (int i = 0; i < 5'000; ++i) many_keys += fmt::format("k{}: 1\n", i);
   const std::vector<std::string> bombs = {
       repeated("[", limit),
       repeated("{", limit),
@@ -152,9 +164,10 @@ TEST(Yaml, BombsAreRefusedInMilliseconds) {
   double worst = 0;
   for (std::size_t i = 0; i < bombs.size(); ++i) {
     double taken = milliseconds(bombs[i]);
-    for (int again = 0; again < 3 && taken > 50; ++again) taken = std::min(taken, milliseconds(bombs[i]));  // another process ran
+    for (int again = 0; again < 3 && taken > kMaxMilliseconds; ++again)
+      taken = std::min(taken, milliseconds(bombs[i]));  // another process ran
     worst = std::max(worst, taken);
-    EXPECT_LE(taken, 50) << "bomb " << i << " begins with " << bombs[i].substr(0, 20);
+    EXPECT_LE(taken, kMaxMilliseconds) << "bomb " << i << " begins with " << bombs[i].substr(0, 20);
   }
   RecordProperty("worst_milliseconds", std::to_string(worst));
 }
@@ -194,7 +207,7 @@ TEST(Yaml, MutantsOfARecipeNeverCrashAndAreQuick) {
     }
     worst = std::max(worst, milliseconds(mutant));
   }
-  EXPECT_LE(worst, 50);
+  EXPECT_LE(worst, kMaxMilliseconds);
   RecordProperty("worst_milliseconds", std::to_string(worst));
 }
 
