@@ -3,8 +3,11 @@
 # Prints what it installs; when nothing is missing it returns at once. --list prints the packages and installs nothing.
 set -euo pipefail
 
+# The libraries for .parquet files come last, out of a Python wheel; without a network they are left out with a note.
+arrow="$(dirname "${BASH_SOURCE[0]}")/install_arrow.sh"
+
 # A tool that is there by any route is enough: "command:package".
-tools=(g++:g++ gcc:gcc make:make cmake:cmake ninja:ninja-build pkg-config:pkg-config python3:python3)
+tools=(g++:g++ gcc:gcc make:make cmake:cmake ninja:ninja-build pkg-config:pkg-config python3:python3 pip3:python3-pip)
 
 # tools/cmake/dependencies.cmake and tests/CMakeLists.txt say which of them is for what.
 packages=(
@@ -60,7 +63,7 @@ if ((${#missing[@]} == 0)); then
   for package in "${missing_if_offered[@]}"; do
     if apt-cache show "$package" >/dev/null 2>&1; then offered+=("$package"); fi
   done
-  if ((${#offered[@]} == 0)); then exit 0; fi
+  if ((${#offered[@]} == 0)); then exec "$arrow"; fi
 fi
 
 as_root=(env)
@@ -79,7 +82,7 @@ run_apt update
 for package in "${missing_if_offered[@]}"; do
   if apt-cache show "$package" >/dev/null 2>&1; then missing+=("$package"); fi
 done
-if ((${#missing[@]} == 0)); then exit 0; fi
+if ((${#missing[@]} == 0)); then exec "$arrow"; fi
 echo "installing: ${missing[*]}"
 log="$(mktemp)"
 if ! run_apt install --no-install-recommends -y "${missing[@]}" >"$log" 2>&1; then
@@ -89,3 +92,4 @@ if ! run_apt install --no-install-recommends -y "${missing[@]}" >"$log" 2>&1; th
 fi
 rm -f "$log"
 echo "installed ${#missing[@]} packages and what they need"
+exec "$arrow"

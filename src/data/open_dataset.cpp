@@ -10,6 +10,7 @@
 #include "data/csv_dataset.h"
 #include "data/data_files.h"
 #include "data/jsonl_dataset.h"
+#include "data/parquet_dataset.h"
 #include "hub/resolve.h"
 
 namespace r1::data {
@@ -19,6 +20,7 @@ DatasetPtr open_file(const std::string& path) {
   if (path.ends_with(".jsonl")) return open_jsonl(path);
   if (path.ends_with(".json")) return open_json(path);
   if (path.ends_with(".csv")) return open_csv(path);
+  if (path.ends_with(".parquet")) return open_parquet(path);
   fail(ErrorKind::kData, "{}: expected a data file of a known kind ({})", path, data_file_kinds());
 }
 

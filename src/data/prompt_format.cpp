@@ -75,7 +75,8 @@ void check_messages(const Json& messages, std::string_view where) {
       fail(ErrorKind::kData, "{}: message {}: expected an object with role and content, found {}", where, i, message.type_name());
     text_field(message, "role", where, i);
     const auto content = message.find("content");
-    const bool calls_tools = message.contains("tool_calls");
+    const auto tool_calls = message.find("tool_calls");
+    const bool calls_tools = tool_calls != message.end() && !tool_calls->is_null();
     if (!calls_tools && (content == message.end() || content->is_null())) {
       fail(ErrorKind::kData, "{}: message {}: expected a text under 'content', found {}", where, i,
            content == message.end() ? "nothing" : "null");

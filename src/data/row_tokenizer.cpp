@@ -187,6 +187,17 @@ TokenRow RowTokenizer::plain_text(std::string text) const { return all_learnt(to
 
 TokenRow RowTokenizer::tokenize(std::int64_t index) const {
   const Json row = dataset_->row(index);
+  try {
+    return tokenize_row(row, index);
+  } catch (const Error& error) {
+    // A template that raises does not know which row it was given.
+    const std::string where = dataset_->where(index);
+    if (std::string_view(error.what()).find(where) != std::string_view::npos) throw;
+    throw Error(error.kind(), where + ": " + error.what());
+  }
+}
+
+TokenRow RowTokenizer::tokenize_row(const Json& row, std::int64_t index) const {
   switch (kind_) {
     case RowKind::kInputIds:
       return ready_ids(row, index);

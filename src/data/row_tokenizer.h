@@ -65,6 +65,7 @@ class RowTokenizer {
   std::string content_hash() const;
 
  private:
+  TokenRow tokenize_row(const Json& row, std::int64_t index) const;
   TokenRow ready_ids(const Json& row, std::int64_t index) const;
   TokenRow chat_row(const Json& messages, const Json& row, std::int64_t index) const;
   TokenRow prompt_completion(const Json& row, std::int64_t index) const;

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "data/data_files.h"
+#include "io/parquet_file.h"
 #include "tests/support/paths.h"
 
 namespace r1::data {
@@ -175,6 +176,18 @@ TEST(DataFiles, ReadsTheTextFilesOfTheGroundTruth) {
   EXPECT_EQ(open_path(shared + "/data/sft/math_think_wrapped_2k.jsonl")->num_rows(), 2000);
   EXPECT_EQ(open_path(shared + "/data/sft/marco_o1_cot_demo.json")->num_rows(), 125);
   EXPECT_EQ(open_path(shared + "/data/bench/math500/test.jsonl")->row(499).at("answer").is_string(), true);
+}
+
+TEST(DataFiles, ParquetRowsEqualThoseOfTheSameJsonl) {
+  R1_REQUIRE_SHARED(shared);
+  if (!io::parquet_available()) GTEST_SKIP() << "needs libr1_parquet.so: tools/install_arrow.sh, then configure again";
+  const DatasetPtr parquet = open_path(shared + "/data/rl/math_lvl3to5.parquet"), jsonl = open_path(shared + "/data/rl/math_lvl3to5.jsonl");
+  ASSERT_EQ(parquet->num_rows(), jsonl->num_rows());
+  EXPECT_EQ(parquet->column_names(), jsonl->column_names());
+  for (std::int64_t i = 0; i < parquet->num_rows(); i += 37) EXPECT_EQ(parquet->row(i).at("problem"), jsonl->row(i).at("problem"));
+  const DatasetPtr nested = open_path(shared + "/data/rl/math_lvl3to5_prompt_nested_2k.parquet");
+  EXPECT_EQ(nested->num_rows(), 2048);
+  EXPECT_TRUE(nested->row(2047).at("prompt")[0].at("content").is_string());
 }
 
 }  // namespace

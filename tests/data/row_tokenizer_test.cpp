@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/thread_pool.h"
+#include "data/builtin_tasks.h"
+#include "data/chat_renderer.h"
 #include "data/jsonl_dataset.h"
 #include "data/token_store.h"
 #include "tests/support/paths.h"
@@ -211,6 +213,75 @@ TEST_F(RowTokenizerTest, FirstTokensOfPiecesAreTargetsInCausalBlocksOnly) {
   EXPECT_THAT(block_tokens(store, packing.blocks[0], PieceAttention::kCausal).labels, ElementsAre(1, 2, 3, 4, 5));
   EXPECT_EQ(count_targets(store, packing.blocks, PieceAttention::kBlockDiagonal), 3);
   EXPECT_EQ(count_targets(store, packing.blocks, PieceAttention::kCausal), 4);
+}
+
+std::shared_ptr<const ChatRenderer> template_of(const std::string& folder, const text::Tokenizer& tokenizer) {
+  return make_chat_renderer(text::ChatTemplate::load_or_setting(folder, std::nullopt), tokenizer);
+}
+
+TEST(ChainTemplate, MarksTheReplyAndRefusesOtherRoles) {
+  const std::string folder = test::source_folder() + "/assets/chain";
+  const text::Tokenizer tokenizer = chain_tokenizer();
+  const RowTokenizer rows(open_builtin("builtin/chain", "train"), "builtin/chain", tokenizer, template_of(folder, tokenizer),
+                          {.assistant_only_loss = true});
+  for (std::int64_t i = 0; i < 50; ++i) {
+    const TokenRow row = rows.tokenize(i);
+    ASSERT_GE(row.input_ids.size(), 20u);
+    EXPECT_EQ(row.input_ids[0], kUser);
+    EXPECT_EQ(row.input_ids[15], kAssistant);
+    EXPECT_EQ(row.input_ids.back(), kEos);
+    for (std::size_t t = 0; t < row.labels.size(); ++t) EXPECT_EQ(row.labels[t], t < 16 ? kX : row.input_ids[t]);
+    EXPECT_LE(row.input_ids.size(), 33u) << "16 of the prompt, 17 of a careful reply";
+  }
+  const test::TemporaryFolder other;
+  const RowTokenizer system(open_jsonl(other.write("s.jsonl", R"({"messages": [{"role": "system", "content": "x"}]})")), "s", tokenizer,
+                            template_of(folder, tokenizer), {});
+  try {
+    system.tokenize(0);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(exit_code(error.kind()), 3);
+    EXPECT_THAT(error.what(), HasSubstr("s.jsonl:1"));
+    EXPECT_THAT(error.what(), HasSubstr("user and assistant only"));
+  }
+}
+
+TEST(ChainTemplate, PromptAndCompletionGiveTheSameTokensAndLabels) {
+  const std::string folder = test::source_folder() + "/assets/chain";
+  const text::Tokenizer tokenizer = chain_tokenizer();
+  const RowTokenizer messages(open_builtin("builtin/chain", "train"), "m", tokenizer, template_of(folder, tokenizer),
+                              {.assistant_only_loss = true});
+  const RowTokenizer pairs(open_builtin("builtin/chain:format=prompt_completion", "train"), "p", tokenizer, template_of(folder, tokenizer),
+                           {});
+  for (std::int64_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(messages.tokenize(i).input_ids, pairs.tokenize(i).input_ids);
+    EXPECT_EQ(messages.tokenize(i).labels, pairs.tokenize(i).labels);
+  }
+}
+
+// From the conversations on: rendering, encoding, both kinds of labels.
+TEST(SftFixture, TokensAndLabelsOfConversationsAgreeWithTheReference) {
+  R1_REQUIRE_SHARED(shared);
+  const Json expected = read_json_file(shared + "/fixtures/sft/expected.json");
+  const std::string folder = shared + "/fixtures/checkpoints/" + expected.at("model").get<std::string>();
+  const text::Tokenizer tokenizer = text::Tokenizer::load(folder);
+  const DatasetPtr conversations = open_jsonl(shared + "/fixtures/sft/conversations.jsonl");
+  const RowTokenizer full(conversations, "conversations", tokenizer, template_of(folder, tokenizer), {});
+  const RowTokenizer assistant(conversations, "conversations", tokenizer, template_of(folder, tokenizer), {.assistant_only_loss = true});
+  ASSERT_EQ(conversations->num_rows(), static_cast<std::int64_t>(expected.at("examples").size()));
+  ThreadPool pool(2);
+  const TokenStore store = TokenStore::build(assistant, pool);
+  const Packing truncated = pack_rows(store.row_lengths(), expected.at("max_length").get<std::int64_t>(), PackingStrategy::kNone);
+  for (std::size_t i = 0; i < expected.at("examples").size(); ++i) {
+    const Json& example = expected.at("examples")[i];
+    const auto row = static_cast<std::int64_t>(i);
+    EXPECT_EQ(full.tokenize(row).input_ids, example.at("input_ids").get<std::vector<std::int32_t>>());
+    EXPECT_EQ(full.tokenize(row).labels, example.at("labels_full").get<std::vector<std::int32_t>>());
+    EXPECT_EQ(assistant.tokenize(row).labels, example.at("labels_assistant_only").get<std::vector<std::int32_t>>());
+    const BlockTokens cut = block_tokens(store, truncated.blocks[i], PieceAttention::kCausal);
+    EXPECT_EQ(cut.input_ids, expected.at("truncated_unpacked")[i].at("input_ids").get<std::vector<std::int32_t>>());
+    EXPECT_EQ(cut.labels, expected.at("truncated_unpacked")[i].at("labels_assistant_only").get<std::vector<std::int32_t>>());
+  }
 }
 
 // The packed rows of the reference, made from its own token ids.
