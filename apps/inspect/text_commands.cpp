@@ -8,6 +8,7 @@
 #include "apps/inspect/jsonl_rows.h"
 #include "base/strings.h"
 #include "config/fields.h"
+#include "text/chat_template.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
 
@@ -84,6 +85,70 @@ int run_detokenize(std::span<const std::string> arguments) {
     for (const text::TokenId id : ids) deltas.push_back(decoder.add(id));
     std::string flush = decoder.flush();
     return {{"text", tokenizer.decode(ids, decode_options)}, {"deltas", std::move(deltas)}, {"flush", std::move(flush)}};
+  });
+}
+
+namespace {
+
+/// Byte ranges of a text as ranges of code points, which is what other tools count.
+Json code_point_spans(std::string_view text, const std::vector<std::pair<std::size_t, std::size_t>>& spans) {
+  Json result = Json::array();
+  for (const auto& [begin, end] : spans)
+    result.push_back({count_code_points(text.substr(0, begin)), count_code_points(text.substr(0, end))});
+  return result;
+}
+
+text::RenderOptions render_options_of_row(const Json& row, const text::SpecialTokens& absent) {
+  text::RenderOptions options;
+  const auto member = [&row](const char* name) { return row.contains(name) ? row[name] : Json(); };
+  options.tools = member("tools");
+  options.add_generation_prompt = bool_field(row, "add_generation_prompt").value_or(false);
+  for (const char* name : {"kwargs", "special"})
+    if (const Json value = member(name); !value.is_null() && !value.is_object())
+      fail(ErrorKind::kData, "field '{}': expected an object, found {}", name, value.type_name());
+  if (const Json kwargs = member("kwargs"); kwargs.is_object()) options.arguments = kwargs;
+  const Json special = member("special");
+  if (special.is_null()) options.special_tokens = absent;
+  for (const auto& [name, value] : special.items())
+    if (value.is_string()) options.special_tokens.emplace_back(name, value.get<std::string>());
+  return options;
+}
+
+}  // namespace
+
+int run_chat(std::span<const std::string> arguments) {
+  std::string model;
+  std::optional<std::string> chat_template, now, variant;
+  bool tokenize = false;
+  config::FieldList fields;
+  fields.add("model", model, "Folder with the tokenizer files.").required();
+  fields.add("chat_template", chat_template, "Template file or text in place of the folder's.");
+  fields.add("template_name", variant, "Variant of a folder with several named templates.");
+  fields.add("now", now, "What strftime_now sees, such as 2025-01-31T09:05:07.").shown_default("the clock");
+  fields.add("tokenize", tokenize, "Also the token ids of the text.");
+  if (parse_arguments(arguments, fields).help_requested) {
+    fmt::print("{}", fields.help("r1_inspect chat --model DIR [--chat-template FILE]",
+                                 "Rows {\"messages\", \"tools\", \"add_generation_prompt\", \"kwargs\", \"special\"} to {\"text\"}."));
+    return 0;
+  }
+  const auto tokenizer = text::Tokenizer::load(model);
+  auto renderer = text::ChatTemplate::load_or_setting(model, chat_template);
+  if (variant) renderer = renderer.variant(*variant);
+  const auto fixed_now = now ? std::optional(text::parse_time(*now)) : std::nullopt;
+  return run_jsonl_rows([&](const Json& row) -> Json {
+    if (!row.contains("messages") || !row["messages"].is_array())
+      fail(ErrorKind::kData, "expected a field 'messages' with a list of messages");
+    text::RenderOptions options = render_options_of_row(row, tokenizer.special_tokens());
+    options.now = fixed_now;
+    const text::RenderedChat rendered = renderer.render(row["messages"], options);
+    Json result = {{"text", rendered.text}};
+    if (renderer.has_generation_blocks()) result["generation_spans"] = code_point_spans(rendered.text, rendered.generation_spans);
+    if (tokenize) {
+      const text::EncodedChat encoded = text::apply_chat_template(tokenizer, renderer, row["messages"], options);
+      result["ids"] = encoded.ids;
+      if (renderer.has_generation_blocks()) result["assistant_mask"] = encoded.assistant_mask;
+    }
+    return result;
   });
 }
 
