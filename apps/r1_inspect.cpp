@@ -1,8 +1,8 @@
 // r1_inspect: look inside models, tokenizers, data, rewards.
 #include <fmt/format.h>
 
-
 #include "apps/app_main.h"
+#include "apps/inspect/data_commands.h"
 #include "apps/inspect/model_commands.h"
 #include "apps/inspect/text_commands.h"
 #include "base/error.h"
@@ -24,6 +24,7 @@ constexpr Command kCommands[] = {
     {"forward", run_forward, "logits, loss, log-probabilities and gradients of a batch"},
     {"model", run_model, "architecture, parameters, bytes by dtype, what is missing or extra"},
     {"init-model", run_init_model, "a randomly initialised model folder"},
+    {"dataset", run_dataset, "columns, rows, types and first rows of a data set"},
 };
 
 void print_help() {
@@ -46,8 +47,8 @@ int run(std::span<const std::string> arguments) {
     names.emplace_back(command.name);
   }
   const auto nearest = nearest_name(arguments[0], names);
-  fail(ErrorKind::kUsage, "unknown command '{}'{}; commands are {}", arguments[0], nearest ? fmt::format(" — did you mean '{}'?", *nearest) : "",
-       join(names, ", "));
+  fail(ErrorKind::kUsage, "unknown command '{}'{}; commands are {}", arguments[0],
+       nearest ? fmt::format(" — did you mean '{}'?", *nearest) : "", join(names, ", "));
 }
 
 }  // namespace

@@ -24,7 +24,10 @@ struct ForwardOptions {
 config::FieldList forward_fields(ForwardOptions& options) {
   config::FieldList fields;
   fields.add("model", options.model, "Model folder in Hugging Face layout.").required();
-  fields.add("input", options.input, "safetensors file with input_ids [B, T] and, optionally, attention_mask, position_ids, cu_seqlens, labels.").required();
+  fields
+      .add("input", options.input,
+           "safetensors file with input_ids [B, T] and, optionally, attention_mask, position_ids, cu_seqlens, labels.")
+      .required();
   fields.add("output", options.output, "safetensors file to write.").required();
   fields.add("grads", options.grads, "Also grad.<parameter> and grad_norm of the loss.");
   fields.add("dtype", options.dtype, "Storage of the weights; arithmetic is float32.").choices({"float32", "bfloat16"});
@@ -43,7 +46,8 @@ std::vector<std::int64_t> read_integers(const io::Safetensors& file, const char*
   const io::StoredTensor* stored = file.find(name);
   if (stored == nullptr) return {};
   if (expected >= 0 && stored->num_elements() != expected) {
-    fail(ErrorKind::kData, "{}: '{}' holds {} values, expected {}: one for each input id", file.path(), name, stored->num_elements(), expected);
+    fail(ErrorKind::kData, "{}: '{}' holds {} values, expected {}: one for each input id", file.path(), name, stored->num_elements(),
+         expected);
   }
   std::vector<std::int64_t> values(static_cast<std::size_t>(stored->num_elements()));
   io::convert_to_i64(stored->dtype, stored->bytes, values, name);
@@ -53,7 +57,8 @@ std::vector<std::int64_t> read_integers(const io::Safetensors& file, const char*
 InputRows read_input(const std::string& path) {
   const io::Safetensors file = io::Safetensors::open_file(path);
   const io::StoredTensor* ids = file.find("input_ids");
-  if (ids == nullptr || ids->shape.empty() || ids->shape.size() > 2) fail(ErrorKind::kData, "{}: expected a tensor 'input_ids' of shape [B, T]", path);
+  if (ids == nullptr || ids->shape.empty() || ids->shape.size() > 2)
+    fail(ErrorKind::kData, "{}: expected a tensor 'input_ids' of shape [B, T]", path);
   InputRows rows;
   rows.num_rows = ids->shape.size() == 2 ? ids->shape[0] : 1;
   rows.row_length = ids->shape.back();
@@ -67,7 +72,8 @@ InputRows read_input(const std::string& path) {
   if (!rows.cu_seqlens.empty()) {
     bool ascending = rows.cu_seqlens.front() == 0 && rows.cu_seqlens.back() == count;
     for (std::size_t i = 1; i < rows.cu_seqlens.size(); ++i) ascending = ascending && rows.cu_seqlens[i] > rows.cu_seqlens[i - 1];
-    if (!ascending || rows.num_rows != 1) fail(ErrorKind::kData, "{}: cu_seqlens must ascend from 0 to the {} tokens of a single row", path, count);
+    if (!ascending || rows.num_rows != 1)
+      fail(ErrorKind::kData, "{}: cu_seqlens must ascend from 0 to the {} tokens of a single row", path, count);
   }
   return rows;
 }
@@ -75,14 +81,16 @@ InputRows read_input(const std::string& path) {
 /// The rows without their pads, and where each kept token stood.
 struct PackedRows {
   std::vector<std::int32_t> input_ids, position_ids, labels, next_ids;
-  std::vector<std::int64_t> source;            // flat index in [B, T]
+  std::vector<std::int64_t> source;  // flat index in [B, T]
   std::vector<std::int64_t> sequence_lengths;
   std::int64_t num_targets = 0;
 };
 
 PackedRows pack(const InputRows& rows) {
   PackedRows packed;
-  const auto is_token = [&](std::int64_t flat) { return rows.attention_mask.empty() || rows.attention_mask[static_cast<std::size_t>(flat)] != 0; };
+  const auto is_token = [&](std::int64_t flat) {
+    return rows.attention_mask.empty() || rows.attention_mask[static_cast<std::size_t>(flat)] != 0;
+  };
   std::size_t next_border = 1;
   for (std::int64_t row = 0; row < rows.num_rows; ++row) {
     bool fresh = true;
@@ -194,7 +202,8 @@ int run_forward(std::span<const std::string> arguments) {
   if (options.dtype == "bfloat16") round_weights_to_bf16(loaded);
   const ExecContext& ctx = *loaded.ctx;
   const std::int64_t vocab_size = loaded.model->config().vocab_size;
-  const models::TokenBatch batch = models::make_token_batch(ctx, packed.input_ids, packed.position_ids, packed.sequence_lengths, vocab_size);
+  const models::TokenBatch batch =
+      models::make_token_batch(ctx, packed.input_ids, packed.position_ids, packed.sequence_lengths, vocab_size);
 
   OutputFile output;
   std::vector<float>& logits = output.add("logits", {rows.num_rows, rows.row_length, vocab_size});
@@ -209,7 +218,8 @@ int run_forward(std::span<const std::string> arguments) {
   const Tensor packed_entropy = ops::to_host(ctx, selected.entropy);
   for (std::size_t i = 0; i < packed.source.size(); ++i) {
     const std::int64_t flat = packed.source[i];
-    const auto from = packed_logits.host_span<float>().subspan(i * static_cast<std::size_t>(vocab_size), static_cast<std::size_t>(vocab_size));
+    const auto from =
+        packed_logits.host_span<float>().subspan(i * static_cast<std::size_t>(vocab_size), static_cast<std::size_t>(vocab_size));
     std::copy(from.begin(), from.end(), logits.begin() + flat * vocab_size);
     if (packed.next_ids[i] == ops::kIgnoreIndex) continue;
     const auto at = static_cast<std::size_t>(flat / rows.row_length * (rows.row_length - 1) + flat % rows.row_length);

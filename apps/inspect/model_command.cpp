@@ -30,7 +30,8 @@ config::FieldList init_model_fields(InitModelOptions& options) {
   fields.add("tokenizer", options.tokenizer, "Folder whose tokenizer files go into the model; none: weights and config alone.");
   fields.add("output", options.output, "Folder to write.").required();
   fields.add("seed", options.seed, "Seed of the start values.");
-  fields.add("init", options.init, "normal: initializer_range for every matrix; scaled: 0.7/sqrt(fan_in), o and down × 1/sqrt(2L).").choices({"normal", "scaled"});
+  fields.add("init", options.init, "normal: initializer_range for every matrix; scaled: 0.7/sqrt(fan_in), o and down × 1/sqrt(2L).")
+      .choices({"normal", "scaled"});
   fields.add("embedding_std", options.embedding_std, "Standard deviation of the embedding under --init scaled.").above(0);
   return fields;
 }
@@ -48,9 +49,11 @@ int run_model(std::span<const std::string> arguments) {
   const auto model = models::make_model(models::load_model_config(folder));
   const models::ModelConfig& c = model->config();
   fmt::print("architecture   {}\n", c.model_type);
-  fmt::print("parameters     {} ({})\n", model->parameters().num_elements(), format_count(static_cast<double>(model->parameters().num_elements())));
-  fmt::print("shape          {} layers, hidden {}, MLP {}, {} query and {} key/value heads of {}, vocabulary {}{}\n", c.num_hidden_layers, c.hidden_size,
-             c.intermediate_size, c.num_attention_heads, c.num_key_value_heads, c.head_dim, c.vocab_size, c.tie_word_embeddings ? ", tied head" : "");
+  fmt::print("parameters     {} ({})\n", model->parameters().num_elements(),
+             format_count(static_cast<double>(model->parameters().num_elements())));
+  fmt::print("shape          {} layers, hidden {}, MLP {}, {} query and {} key/value heads of {}, vocabulary {}{}\n", c.num_hidden_layers,
+             c.hidden_size, c.intermediate_size, c.num_attention_heads, c.num_key_value_heads, c.head_dim, c.vocab_size,
+             c.tie_word_embeddings ? ", tied head" : "");
   fmt::print("positions      {} (rope theta {}, {})\n", c.max_position_embeddings, c.rope_theta, c.rope_scaling.rope_type);
   const io::Safetensors files = io::Safetensors::open(folder);
   std::map<std::string, std::uint64_t> bytes_by_dtype;

@@ -6,15 +6,22 @@ int exit_code(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kInternal:
     case ErrorKind::kShape:
-    case ErrorKind::kDType: return 1;
+    case ErrorKind::kDType:
+      return 1;
     case ErrorKind::kUsage:
-    case ErrorKind::kConfig: return 2;
+    case ErrorKind::kConfig:
+      return 2;
     case ErrorKind::kData:
-    case ErrorKind::kModel: return 3;
-    case ErrorKind::kNumeric: return 4;
-    case ErrorKind::kComm: return 5;
-    case ErrorKind::kDisk: return 6;
-    case ErrorKind::kMemory: return 7;
+    case ErrorKind::kModel:
+      return 3;
+    case ErrorKind::kNumeric:
+      return 4;
+    case ErrorKind::kComm:
+      return 5;
+    case ErrorKind::kDisk:
+      return 6;
+    case ErrorKind::kMemory:
+      return 7;
   }
   return 1;
 }

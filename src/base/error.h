@@ -12,17 +12,17 @@ namespace r1 {
 
 /// What went wrong, seen from the user. Each kind maps to one exit code (exit_code below; the list is a public interface).
 enum class ErrorKind {
-  kInternal,   // a broken invariant of ours                      → 1
-  kUsage,      // a command line or its combination                → 2
-  kConfig,     // a recipe, an accelerate config                   → 2
-  kData,       // a data file, a row                               → 3
-  kModel,      // a model folder, a tokenizer, a template          → 3
-  kShape,      // tensors that do not fit each other (inside ops)  → 1
-  kDType,      // dtypes that do not fit each other (inside ops)   → 1
-  kNumeric,    // NaN or infinity                                  → 4
-  kComm,       // a dead or hung rank, a failed collective         → 5
-  kDisk,       // no space, or the output cannot be written        → 6
-  kMemory,     // out of memory                                    → 7
+  kInternal,  // a broken invariant of ours                      → 1
+  kUsage,     // a command line or its combination                → 2
+  kConfig,    // a recipe, an accelerate config                   → 2
+  kData,      // a data file, a row                               → 3
+  kModel,     // a model folder, a tokenizer, a template          → 3
+  kShape,     // tensors that do not fit each other (inside ops)  → 1
+  kDType,     // dtypes that do not fit each other (inside ops)   → 1
+  kNumeric,   // NaN or infinity                                  → 4
+  kComm,      // a dead or hung rank, a failed collective         → 5
+  kDisk,      // no space, or the output cannot be written        → 6
+  kMemory,    // out of memory                                    → 7
 };
 
 /// The process exit code of an error kind (design/interfaces.md, "Exit codes").
@@ -53,7 +53,7 @@ template <typename... Args>
 }  // namespace r1
 
 /// For broken invariants of our own code only; user input is checked with fail().
-#define R1_ASSERT(condition, message)                                                  \
-  do {                                                                                 \
+#define R1_ASSERT(condition, message)                                                    \
+  do {                                                                                   \
     if (!(condition)) ::r1::assertion_failed(#condition, (message), __FILE__, __LINE__); \
   } while (false)

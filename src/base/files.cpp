@@ -15,8 +15,8 @@ namespace r1 {
 namespace {
 
 [[noreturn]] void fail_write(const std::string& path, const char* action, int error) {
-  fail(ErrorKind::kDisk, "{}: cannot {}: {} ({} bytes free there); choose another folder or make room", path, action,
-       std::strerror(error), free_disk_bytes(path));
+  fail(ErrorKind::kDisk, "{}: cannot {}: {} ({} bytes free there); choose another folder or make room", path, action, std::strerror(error),
+       free_disk_bytes(path));
 }
 
 std::string parent_of(const std::string& path) {

@@ -18,11 +18,16 @@ std::mutex g_mutex;
 
 std::string_view prefix(Level level) {
   switch (level) {
-    case Level::kDebug: return "debug: ";
-    case Level::kNotice: return "notice: ";
-    case Level::kWarning: return "warning: ";
-    case Level::kError: return "error: ";
-    default: return "";
+    case Level::kDebug:
+      return "debug: ";
+    case Level::kNotice:
+      return "notice: ";
+    case Level::kWarning:
+      return "warning: ";
+    case Level::kError:
+      return "error: ";
+    default:
+      return "";
   }
 }
 

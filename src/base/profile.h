@@ -8,15 +8,13 @@
 namespace r1 {
 
 /// Seconds on the monotonic clock.
-inline double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+inline double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 namespace profile {
 
 struct ZoneTotal {
   std::string name;
-  double seconds = 0;        // without the zones inside it
+  double seconds = 0;  // without the zones inside it
   long long calls = 0;
 };
 

@@ -62,7 +62,8 @@ struct ThreadPool::Impl {
   void work(int thread) {
     std::uint64_t seen = 0;
     while (true) {
-      for (int i = 0; i < spins && generation.load(std::memory_order_acquire) == seen && !stop.load(std::memory_order_relaxed); ++i) pause_cpu();
+      for (int i = 0; i < spins && generation.load(std::memory_order_acquire) == seen && !stop.load(std::memory_order_relaxed); ++i)
+        pause_cpu();
       if (generation.load(std::memory_order_acquire) == seen) {
         std::unique_lock lock(mutex);
         wake.wait(lock, [&] { return generation.load() != seen || stop.load(); });

@@ -11,8 +11,7 @@ namespace r1 {
 class RangeBody {
  public:
   template <typename Body>
-    requires(!std::is_same_v<std::remove_cvref_t<Body>, RangeBody>)
-  RangeBody(Body&& body)  // NOLINT(google-explicit-constructor)
+  requires(!std::is_same_v<std::remove_cvref_t<Body>, RangeBody>) RangeBody(Body&& body)  // NOLINT(google-explicit-constructor)
       : object_(const_cast<void*>(static_cast<const void*>(&body))),
         call_([](void* object, std::int64_t begin, std::int64_t end, int thread) {
           (*static_cast<std::remove_reference_t<Body>*>(object))(begin, end, thread);
@@ -25,7 +24,8 @@ class RangeBody {
 };
 
 /// A fixed set of threads, the caller being thread 0. One parallel region at a time; a parallel_for
-/// inside a region runs on the calling thread alone, run_on_all inside one is an error. An exception of a body is rethrown at the caller after all threads are done.
+/// inside a region runs on the calling thread alone, run_on_all inside one is an error. An exception of a body is rethrown at the caller
+/// after all threads are done.
 class ThreadPool {
  public:
   /// num_threads >= 1; 0 takes the number of processors this process may run on.

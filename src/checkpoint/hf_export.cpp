@@ -10,8 +10,9 @@
 namespace r1::checkpoint {
 namespace {
 
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-                                           "vocab.json",     "merges.txt",            "chat_template.jinja",     "chat_template.json"};
+constexpr const char* kTokenizerFiles[] = {
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "merges.txt",     "chat_template.jinja",   "chat_template.json"};
 
 void copy_if_there(const std::string& from, const std::string& to, const char* name) {
   const std::string source = from + "/" + name;

@@ -9,8 +9,8 @@
 namespace r1::checkpoint {
 
 struct ExportOptions {
-  DType dtype = DType::kF32;       // of the saved weights; config.json says the same
-  std::string source_folder;      // where tokenizer files and generation_config.json come from; empty: none
+  DType dtype = DType::kF32;  // of the saved weights; config.json says the same
+  std::string source_folder;  // where tokenizer files and generation_config.json come from; empty: none
 };
 
 /// Writes model.safetensors (or shards and index), config.json, and copies generation_config.json and the tokenizer's files.

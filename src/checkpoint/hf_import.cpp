@@ -16,7 +16,8 @@ void check_shape(const io::StoredTensor& stored, const nn::Parameter& parameter,
   const Shape found(std::span<const std::int64_t>(stored.shape));
   if (found == parameter.shape) return;
   fail(ErrorKind::kModel,
-       "{}: expected {} from config.json (hidden_size {}, intermediate_size {}, {} query and {} key/value heads × head_dim {}, vocab_size {}), "
+       "{}: expected {} from config.json (hidden_size {}, intermediate_size {}, {} query and {} key/value heads × head_dim {}, vocab_size "
+       "{}), "
        "{} has {}",
        parameter.name, parameter.shape.to_string(), config.hidden_size, config.intermediate_size, config.num_attention_heads,
        config.num_key_value_heads, config.head_dim, config.vocab_size, stored.file, found.to_string());
@@ -45,11 +46,13 @@ void load_weights(const std::string& folder, models::CausalLM& model, parallel::
   const io::Safetensors files = io::Safetensors::open(folder);
   const NameComparison names = compare_names(files, model);
   if (!names.missing.empty()) {
-    fail(ErrorKind::kModel, "{}: {} of the model's {} tensors are in no file: {}{}", folder, names.missing.size(), model.parameters().size(),
-         first_few(names.missing), names.extra.empty() ? "" : "; the files hold instead: " + first_few(names.extra));
+    fail(ErrorKind::kModel, "{}: {} of the model's {} tensors are in no file: {}{}", folder, names.missing.size(),
+         model.parameters().size(), first_few(names.missing),
+         names.extra.empty() ? "" : "; the files hold instead: " + first_few(names.extra));
   }
   model.parameters().for_each([&](nn::Parameter& parameter) { check_shape(files.at(parameter.name), parameter, model.config()); });
-  if (!names.extra.empty()) log::notice("{}: {} tensors are not used by {}: {}", folder, names.extra.size(), model.config().model_type, first_few(names.extra));
+  if (!names.extra.empty())
+    log::notice("{}: {} tensors are not used by {}: {}", folder, names.extra.size(), model.config().model_type, first_few(names.extra));
   model.parameters().for_each([&](nn::Parameter& parameter) {
     const io::StoredTensor& stored = files.at(parameter.name);
     Tensor value = Tensor::host(parameter.shape, DType::kF32);

@@ -17,7 +17,8 @@ TokenBatch make_token_batch(const ExecContext& ctx, std::span<const std::int32_t
   TokenBatch batch;
   for (std::size_t i = 0; i < input_ids.size(); ++i) {
     if (input_ids[i] < 0 || input_ids[i] >= vocab_size) {
-      fail(ErrorKind::kData, "token id {} at position {} of the batch: expected an id from 0 to {} (vocab_size {}); do tokenizer and model belong together?",
+      fail(ErrorKind::kData,
+           "token id {} at position {} of the batch: expected an id from 0 to {} (vocab_size {}); do tokenizer and model belong together?",
            input_ids[i], i, vocab_size - 1, vocab_size);
     }
     if (position_ids[i] < 0) fail(ErrorKind::kData, "position id {} at token {} of the batch: expected 0 or more", position_ids[i], i);
@@ -29,16 +30,16 @@ TokenBatch make_token_batch(const ExecContext& ctx, std::span<const std::int32_t
   R1_ASSERT(cu_seqlens.back() == num_tokens, "sequence lengths must add up to the number of tokens");
   batch.input_ids = ops::to_device(ctx, Tensor::host_from<std::int32_t>(input_ids, {num_tokens}, DType::kI32));
   batch.position_ids = ops::to_device(ctx, Tensor::host_from<std::int32_t>(position_ids, {num_tokens}, DType::kI32));
-  batch.attention = nn::AttentionContext::varlen(ops::to_device(
-      ctx, Tensor::host_from<std::int32_t>(cu_seqlens, {static_cast<std::int64_t>(cu_seqlens.size())}, DType::kI32)));
+  batch.attention = nn::AttentionContext::varlen(
+      ops::to_device(ctx, Tensor::host_from<std::int32_t>(cu_seqlens, {static_cast<std::int64_t>(cu_seqlens.size())}, DType::kI32)));
   return batch;
 }
 
-CausalLM::CausalLM(ModelConfig config)
-    : config_(std::move(config)), rotary_(rope_inv_freq(config_), 1.0F, ops::RopeStyle::kHalf) {}
+CausalLM::CausalLM(ModelConfig config) : config_(std::move(config)), rotary_(rope_inv_freq(config_), 1.0F, ops::RopeStyle::kHalf) {}
 
 ops::AttentionHeads CausalLM::heads() const {
-  return {config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim, 1.0F / std::sqrt(static_cast<float>(config_.head_dim))};
+  return {config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim,
+          1.0F / std::sqrt(static_cast<float>(config_.head_dim))};
 }
 
 nn::Init CausalLM::projection_init(std::int64_t fan_in, bool is_residual_output) const {
@@ -47,8 +48,9 @@ nn::Init CausalLM::projection_init(std::int64_t fan_in, bool is_residual_output)
 
 void CausalLM::declare_embedding() {
   embedding_unit_ = parameters_.begin_unit("embed_tokens");
-  embedding_ = nn::PackedParameter(parameters_.declare("model.embed_tokens.weight", {config_.vocab_size, config_.hidden_size},
-                                                       {nn::Init::Kind::kNormal, config_.hidden_size, false, true}, nn::TpAxis::kVocabulary));
+  embedding_ =
+      nn::PackedParameter(parameters_.declare("model.embed_tokens.weight", {config_.vocab_size, config_.hidden_size},
+                                              {nn::Init::Kind::kNormal, config_.hidden_size, false, true}, nn::TpAxis::kVocabulary));
 }
 
 void CausalLM::begin_layer(int layer_index) { layer_units_.push_back(parameters_.begin_unit(fmt::format("layers.{}", layer_index))); }
@@ -73,7 +75,9 @@ nn::Activations CausalLM::decode(nn::Pass& pass, const TokenBatch& batch) {
   const int embedding_unit[] = {embedding_unit_};
   nn::Activations state = pass.runner.run(
       embedding_unit, pass, {},
-      [&](nn::Pass& inner, const nn::Activations&) { return nn::Activations{nn::embedding(inner, batch.input_ids, embedding_), {}}; },
+      [&](nn::Pass& inner, const nn::Activations&) {
+        return nn::Activations{nn::embedding(inner, batch.input_ids, embedding_), {}};
+      },
       nn::UnitRunner::Recompute::kNever);
   for (int i = 0; i < config_.num_hidden_layers; ++i) {
     const int unit[] = {layer_units_[static_cast<std::size_t>(i)]};

@@ -13,17 +13,20 @@ DecoderModel::DecoderModel(ModelConfig model_config, Biases biases) : CausalLM(s
     begin_layer(i);
     DecoderLayer& p = layers_.emplace_back();
     p.input_layernorm = declare_norm(i, "input_layernorm");
-    p.qkv_proj = declare_linear(i, {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, {query, key, key}, c.hidden_size, biases.qkv, false);
+    p.qkv_proj = declare_linear(i, {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, {query, key, key}, c.hidden_size,
+                                biases.qkv, false);
     p.o_proj = declare_linear(i, {"self_attn.o_proj"}, {c.hidden_size}, query, biases.o, true);
     p.post_attention_layernorm = declare_norm(i, "post_attention_layernorm");
-    p.gate_up_proj = declare_linear(i, {"mlp.gate_proj", "mlp.up_proj"}, {c.intermediate_size, c.intermediate_size}, c.hidden_size, biases.mlp, false);
+    p.gate_up_proj =
+        declare_linear(i, {"mlp.gate_proj", "mlp.up_proj"}, {c.intermediate_size, c.intermediate_size}, c.hidden_size, biases.mlp, false);
     p.down_proj = declare_linear(i, {"mlp.down_proj"}, {c.hidden_size}, c.intermediate_size, biases.mlp, true);
   }
   declare_head();
 }
 
 nn::PackedParameter DecoderModel::declare_norm(int layer_index, const char* suffix) {
-  return nn::PackedParameter(declare_in_layer(layer_index, fmt::format("{}.weight", suffix).c_str(), {config().hidden_size}, {nn::Init::Kind::kOnes}));
+  return nn::PackedParameter(
+      declare_in_layer(layer_index, fmt::format("{}.weight", suffix).c_str(), {config().hidden_size}, {nn::Init::Kind::kOnes}));
 }
 
 nn::Linear DecoderModel::declare_linear(int layer_index, std::vector<const char*> modules, std::vector<std::int64_t> out_features,

@@ -27,8 +27,8 @@ class DecoderModel : public CausalLM {
 
  private:
   nn::PackedParameter declare_norm(int layer_index, const char* suffix);
-  nn::Linear declare_linear(int layer_index, std::vector<const char*> modules, std::vector<std::int64_t> out_features, std::int64_t in_features,
-                            bool bias, bool is_residual_output);
+  nn::Linear declare_linear(int layer_index, std::vector<const char*> modules, std::vector<std::int64_t> out_features,
+                            std::int64_t in_features, bool bias, bool is_residual_output);
 
   std::vector<DecoderLayer> layers_;
 };

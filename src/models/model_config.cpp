@@ -94,7 +94,8 @@ RopeScaling read_rope_scaling(const Json& json, const std::string& where) {
 
 void read_rope(const ConfigReader& reader, ModelConfig& config) {
   config.rope_theta = reader.positive("rope_theta", 10000);
-  if (const Json* scaling = reader.find("rope_scaling")) config.rope_scaling = read_rope_scaling(*scaling, reader.where() + ": rope_scaling");
+  if (const Json* scaling = reader.find("rope_scaling"))
+    config.rope_scaling = read_rope_scaling(*scaling, reader.where() + ": rope_scaling");
   if (const Json* parameters = reader.find("rope_parameters")) {
     const std::string where = reader.where() + ": rope_parameters";
     config.rope_scaling = read_rope_scaling(*parameters, where);
@@ -146,8 +147,8 @@ ModelConfig parse_model_config(std::string_view json_text, std::string_view wher
   config.num_attention_heads = static_cast<int>(reader.integer("num_attention_heads", std::nullopt, 1, 10000));
   config.num_key_value_heads = static_cast<int>(reader.integer("num_key_value_heads", config.num_attention_heads, 1, 10000));
   if (config.num_attention_heads % config.num_key_value_heads != 0) {
-    fail(ErrorKind::kModel, "{}: num_attention_heads ({}) must be a multiple of num_key_value_heads ({})", where, config.num_attention_heads,
-         config.num_key_value_heads);
+    fail(ErrorKind::kModel, "{}: num_attention_heads ({}) must be a multiple of num_key_value_heads ({})", where,
+         config.num_attention_heads, config.num_key_value_heads);
   }
   if (reader.find("head_dim") == nullptr && config.hidden_size % config.num_attention_heads != 0) {
     fail(ErrorKind::kModel, "{}: hidden_size ({}) is no multiple of num_attention_heads ({}) and head_dim is not given", where,
@@ -178,7 +179,8 @@ ModelConfig parse_model_config(std::string_view json_text, std::string_view wher
 ModelConfig load_model_config(const std::string& folder) {
   const std::string path = folder + "/config.json";
   if (!std::filesystem::exists(path)) {
-    fail(ErrorKind::kModel, "{}: no config.json in this folder; expected a Hugging Face model folder (config.json, *.safetensors, tokenizer.json)", folder);
+    fail(ErrorKind::kModel,
+         "{}: no config.json in this folder; expected a Hugging Face model folder (config.json, *.safetensors, tokenizer.json)", folder);
   }
   return parse_model_config(read_file(path, ErrorKind::kModel), path);
 }

@@ -105,8 +105,8 @@ Var rope(Pass& pass, Var x, const Tensor& position_ids, const Rotary& rotary, in
   ops::rope(pass.ctx, x.value, position_ids, rotary.cos(), rotary.sin(), num_heads, head_dim, rotary.style(), ops::RopeDirection::kForward);
   if (pass.tape != nullptr) {
     Var out = pass.tape->variable(x.value);
-    pass.tape->record({}, [position_ids, cos = rotary.cos(), sin = rotary.sin(), style = rotary.style(), num_heads, head_dim, in_slot = x.slot,
-                           out_slot = out.slot](Tape& tape) {
+    pass.tape->record({}, [position_ids, cos = rotary.cos(), sin = rotary.sin(), style = rotary.style(), num_heads, head_dim,
+                           in_slot = x.slot, out_slot = out.slot](Tape& tape) {
       Tensor grad = tape.take_gradient(out_slot);
       ops::rope(tape.context(), grad, position_ids, cos, sin, num_heads, head_dim, style, ops::RopeDirection::kBackward);
       tape.set_gradient(in_slot, grad);
@@ -130,7 +130,8 @@ Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const
       Tensor grad_qkv = tape.context().empty(qkv.value.shape());
       const QkvViews saved = split_qkv(qkv.value, heads);
       QkvViews grads = split_qkv(grad_qkv, heads);
-      ops::attention_backward(tape.context(), grad_out, saved.q, saved.k, saved.v, out.value, lse, cu_seqlens, heads, grads.q, grads.k, grads.v);
+      ops::attention_backward(tape.context(), grad_out, saved.q, saved.k, saved.v, out.value, lse, cu_seqlens, heads, grads.q, grads.k,
+                              grads.v);
       grads = {};
       tape.set_gradient(qkv.slot, grad_qkv);
     });

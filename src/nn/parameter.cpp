@@ -50,9 +50,8 @@ void ParameterSet::for_each_of_unit(int unit, const std::function<void(Parameter
 }
 
 void ParameterSet::bind_values(int unit, const Tensor& flat) {
-  for_each_of_unit(unit, [&](Parameter& parameter) {
-    parameter.value = flat.defined() ? flat.slice(parameter.offset, parameter.shape) : Tensor();
-  });
+  for_each_of_unit(
+      unit, [&](Parameter& parameter) { parameter.value = flat.defined() ? flat.slice(parameter.offset, parameter.shape) : Tensor(); });
 }
 
 void ParameterSet::bind_gradients(int unit, const Tensor& flat) {
@@ -65,7 +64,8 @@ void ParameterSet::bind_gradients(int unit, const Tensor& flat) {
 PackedParameter::PackedParameter(std::vector<Parameter*> members) : members_(std::move(members)) {
   for (std::size_t i = 1; i < members_.size(); ++i) {
     const Parameter &before = *members_[i - 1], &here = *members_[i];
-    R1_ASSERT(before.unit == here.unit && before.offset + before.num_elements() == here.offset, "packed parameters must be declared one after another");
+    R1_ASSERT(before.unit == here.unit && before.offset + before.num_elements() == here.offset,
+              "packed parameters must be declared one after another");
     R1_ASSERT(before.shape.rank() == here.shape.rank() && (here.shape.rank() == 1 || before.shape[1] == here.shape[1]),
               "packed parameters must have the same inner extent");
   }
@@ -100,7 +100,8 @@ ops::Accumulate PackedParameter::begin_gradient() const {
 
 bool has_weight_decay(std::string_view parameter_name) {
   const std::string lower = to_lower_ascii(parameter_name);
-  if (lower.find("bias") != std::string::npos || lower.find("layernorm") != std::string::npos || lower.find("rmsnorm") != std::string::npos) {
+  if (lower.find("bias") != std::string::npos || lower.find("layernorm") != std::string::npos ||
+      lower.find("rmsnorm") != std::string::npos) {
     return false;
   }
   for (const std::string& module : split(lower, '.')) {

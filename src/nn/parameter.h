@@ -27,16 +27,16 @@ struct Init {
 enum class TpAxis : std::uint8_t { kReplicated, kOutput, kInput, kVocabulary };
 
 struct Parameter {
-  std::string name;                // Hugging Face's name
+  std::string name;  // Hugging Face's name
   Shape shape;
-  int unit = 0;                    // index of the unit that is gathered, reduced and freed as one
-  std::int64_t offset = 0;         // first element in the unit's flat buffer
+  int unit = 0;             // index of the unit that is gathered, reduced and freed as one
+  std::int64_t offset = 0;  // first element in the unit's flat buffer
   Init init;
   TpAxis tp_axis = TpAxis::kReplicated;
-  bool weight_decay = true;        // false for biases and norm weights, by name, as the reference trainer does
-  Tensor value;                    // view into the unit's gathered values; valid between acquire and release
-  Tensor grad;                     // view into the unit's gradient scratch; valid during the unit's backward pass
-  bool grad_written = false;       // whether this micro-batch has already written grad
+  bool weight_decay = true;   // false for biases and norm weights, by name, as the reference trainer does
+  Tensor value;               // view into the unit's gathered values; valid between acquire and release
+  Tensor grad;                // view into the unit's gradient scratch; valid during the unit's backward pass
+  bool grad_written = false;  // whether this micro-batch has already written grad
 
   std::int64_t num_elements() const { return shape.num_elements(); }
 };

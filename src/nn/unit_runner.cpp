@@ -27,9 +27,8 @@ void UnitRunner::end_backward(std::span<const int> units) {
   for (const int unit : units) {
     if (--uses_[static_cast<std::size_t>(unit)] > 0) continue;
     in_backward_[static_cast<std::size_t>(unit)] = false;
-    parameters_.for_each_of_unit(unit, [](Parameter& parameter) {
-      R1_ASSERT(parameter.grad_written, parameter.name + ": the backward pass left no gradient");
-    });
+    parameters_.for_each_of_unit(
+        unit, [](Parameter& parameter) { R1_ASSERT(parameter.grad_written, parameter.name + ": the backward pass left no gradient"); });
     hooks_.gradients_ready(unit);
   }
   release(units);
@@ -62,22 +61,22 @@ Activations UnitRunner::run(std::span<const int> units, Pass& pass, const Activa
   Activations out;
   if (out_values.hidden.defined()) out.hidden = pass.tape->variable(out_values.hidden.value);
   if (out_values.residual.defined()) out.residual = pass.tape->variable(out_values.residual.value);
-  pass.tape->record({in.hidden.value, in.residual.value},
-                    [this, own_units, in, body, ctx = &pass.ctx, hidden_slot = out.hidden.slot, residual_slot = out.residual.slot](Tape& tape) {
-                      begin_backward(own_units);
-                      Tape inner(*ctx);
-                      Pass inner_pass{*ctx, *this, &inner};
-                      Activations inner_in;
-                      if (in.hidden.defined()) inner_in.hidden = inner.variable(in.hidden.value);
-                      if (in.residual.defined()) inner_in.residual = inner.variable(in.residual.value);
-                      const Activations inner_out = body(inner_pass, inner_in);
-                      inner.set_gradient(inner_out.hidden.slot, tape.take_gradient(hidden_slot));
-                      inner.set_gradient(inner_out.residual.slot, tape.take_gradient(residual_slot));
-                      inner.backward();
-                      tape.set_gradient(in.hidden.slot, inner.take_gradient(inner_in.hidden.slot));
-                      tape.set_gradient(in.residual.slot, inner.take_gradient(inner_in.residual.slot));
-                      end_backward(own_units);
-                    });
+  pass.tape->record({in.hidden.value, in.residual.value}, [this, own_units, in, body, ctx = &pass.ctx, hidden_slot = out.hidden.slot,
+                                                           residual_slot = out.residual.slot](Tape& tape) {
+    begin_backward(own_units);
+    Tape inner(*ctx);
+    Pass inner_pass{*ctx, *this, &inner};
+    Activations inner_in;
+    if (in.hidden.defined()) inner_in.hidden = inner.variable(in.hidden.value);
+    if (in.residual.defined()) inner_in.residual = inner.variable(in.residual.value);
+    const Activations inner_out = body(inner_pass, inner_in);
+    inner.set_gradient(inner_out.hidden.slot, tape.take_gradient(hidden_slot));
+    inner.set_gradient(inner_out.residual.slot, tape.take_gradient(residual_slot));
+    inner.backward();
+    tape.set_gradient(in.hidden.slot, inner.take_gradient(inner_in.hidden.slot));
+    tape.set_gradient(in.residual.slot, inner.take_gradient(inner_in.residual.slot));
+    end_backward(own_units);
+  });
   return out;
 }
 

@@ -15,9 +15,9 @@ namespace r1::parallel {
 struct Shard {
   const nn::Parameter* parameter = nullptr;
   std::int64_t begin = 0, end = 0;
-  Tensor value;                 // [end - begin] f32: the master copy
-  Tensor gradient;              // [end - begin] f32: the sum over the step's micro-batches
-  Tensor exp_avg, exp_avg_sq;   // [end - begin] f32; undefined in a store without optimizer state
+  Tensor value;                // [end - begin] f32: the master copy
+  Tensor gradient;             // [end - begin] f32: the sum over the step's micro-batches
+  Tensor exp_avg, exp_avg_sq;  // [end - begin] f32; undefined in a store without optimizer state
 };
 using ShardVisitor = std::function<void(Shard&)>;
 

@@ -61,7 +61,8 @@ class ReplicatedStore : public ParameterStore {
       FlatUnit& unit = units_[static_cast<std::size_t>(parameter.unit)];
       const Shape shape{parameter.num_elements()};
       auto piece = [&](const Tensor& flat) { return flat.defined() ? flat.slice(parameter.offset, shape) : Tensor(); };
-      Shard shard{&parameter, 0, parameter.num_elements(), piece(unit.values), piece(unit.gradients), piece(unit.exp_avg), piece(unit.exp_avg_sq)};
+      Shard shard{
+          &parameter, 0, parameter.num_elements(), piece(unit.values), piece(unit.gradients), piece(unit.exp_avg), piece(unit.exp_avg_sq)};
       visit(shard);
     });
   }

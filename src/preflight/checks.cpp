@@ -15,7 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kRunFiles[] = {"metrics.jsonl", "trainer_state.json", "train_results.json", "all_results.json", "eval_results.json", "report.html"};
+constexpr const char* kRunFiles[] = {"metrics.jsonl",    "trainer_state.json", "train_results.json",
+                                     "all_results.json", "eval_results.json",  "report.html"};
 
 // What an earlier run left, apart from weights.
 std::vector<fs::path> files_of_a_run(const std::string& folder) {
@@ -40,18 +41,20 @@ fs::path nearest_existing(const std::string& folder) {
 
 void check_output_dir(const config::TrainerConfig& config) {
   const std::string& folder = config.output_dir;
-  if (fs::exists(folder) && !fs::is_directory(folder)) fail(ErrorKind::kDisk, "output_dir {}: expected a folder, found a file of that name", folder);
+  if (fs::exists(folder) && !fs::is_directory(folder))
+    fail(ErrorKind::kDisk, "output_dir {}: expected a folder, found a file of that name", folder);
   const fs::path existing = nearest_existing(folder);
   if (access(existing.c_str(), W_OK | X_OK) != 0) {
-    fail(ErrorKind::kDisk, "output_dir {}: cannot write in {}: {}; choose another output_dir or change its permissions", folder, existing.string(),
-         std::strerror(errno));
+    fail(ErrorKind::kDisk, "output_dir {}: cannot write in {}: {}; choose another output_dir or change its permissions", folder,
+         existing.string(), std::strerror(errno));
   }
   if (!fs::exists(folder)) return;
   const std::vector<fs::path> left = files_of_a_run(folder);
   if (left.empty() && !fs::exists(folder + "/model.safetensors")) return;
   if (config.overwrite_output_dir) return;
   fail(ErrorKind::kUsage,
-       "output_dir {} holds a run already ({}): continue it with --resume_from_checkpoint latest, or start over with --overwrite_output_dir, or choose "
+       "output_dir {} holds a run already ({}): continue it with --resume_from_checkpoint latest, or start over with "
+       "--overwrite_output_dir, or choose "
        "another output_dir",
        folder, left.empty() ? "model.safetensors" : left.front().filename().string());
 }

@@ -23,7 +23,8 @@ class PageSource : public MemorySource {
   void* allocate(std::size_t bytes) override {
     void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
-      fail(ErrorKind::kMemory, "out of memory: asked for {} ({}); reduce per_device_train_batch_size or max_length, or turn on gradient_checkpointing",
+      fail(ErrorKind::kMemory,
+           "out of memory: asked for {} ({}); reduce per_device_train_batch_size or max_length, or turn on gradient_checkpointing",
            format_bytes(static_cast<double>(bytes)), std::strerror(errno));
     }
     if (bytes >= kHugePage) ::madvise(memory, bytes, MADV_HUGEPAGE);

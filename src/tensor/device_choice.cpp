@@ -27,7 +27,8 @@ Device choose_device(std::string_view choice) {
   if (choice != "auto" && choice != "cuda") fail(ErrorKind::kUsage, "device: expected auto, cpu or cuda, found '{}'", choice);
   const std::optional<std::string> gpu = named_gpu();
   if (choice == "auto" && !gpu) return kCpuDevice;
-  fail(ErrorKind::kUsage, "{}, but this build has no CUDA backend module (libr1_cuda.so); run on the CPU with --device cpu (or R1_DEVICE=cpu)",
+  fail(ErrorKind::kUsage,
+       "{}, but this build has no CUDA backend module (libr1_cuda.so); run on the CPU with --device cpu (or R1_DEVICE=cpu)",
        gpu ? "a GPU was given to this process (" + *gpu + ")" : std::string("--device cuda was asked for"));
 }
 

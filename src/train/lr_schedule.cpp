@@ -19,9 +19,10 @@ LrSchedule::LrSchedule(std::string_view lr_scheduler_type, double learning_rate,
     : kind_(Kind::kConstant), learning_rate_(learning_rate), warmup_steps_(warmup_steps), max_steps_(max_steps), options_(options) {
   const std::vector<std::string> known = names();
   const auto found = std::find(known.begin(), known.end(), lr_scheduler_type);
-  if (found == known.end()) fail(ErrorKind::kConfig, "lr_scheduler_type: expected one of {}; found '{}'", join(known, ", "), lr_scheduler_type);
-  kind_ = std::array{Kind::kConstant, Kind::kConstantWithWarmup, Kind::kLinear, Kind::kCosine, Kind::kCosineWithMinLr,
-                                       Kind::kCosineWithRestarts, Kind::kPolynomial}[static_cast<std::size_t>(found - known.begin())];
+  if (found == known.end())
+    fail(ErrorKind::kConfig, "lr_scheduler_type: expected one of {}; found '{}'", join(known, ", "), lr_scheduler_type);
+  kind_ = std::array{Kind::kConstant,        Kind::kConstantWithWarmup, Kind::kLinear,    Kind::kCosine,
+                     Kind::kCosineWithMinLr, Kind::kCosineWithRestarts, Kind::kPolynomial}[static_cast<std::size_t>(found - known.begin())];
   if (kind_ == Kind::kCosineWithMinLr) {
     if (options.min_lr.has_value() == options.min_lr_rate.has_value()) {
       fail(ErrorKind::kConfig, "lr_scheduler_kwargs: cosine_with_min_lr needs exactly one of min_lr and min_lr_rate");
@@ -47,7 +48,8 @@ double LrSchedule::factor(double step) const {
   if (kind_ == Kind::kConstantWithWarmup) return 1;
   const double progress = (step - warmup) / std::max(1.0, total - warmup);
   switch (kind_) {
-    case Kind::kLinear: return std::max(0.0, (total - step) / std::max(1.0, total - warmup));
+    case Kind::kLinear:
+      return std::max(0.0, (total - step) / std::max(1.0, total - warmup));
     case Kind::kCosine:
     case Kind::kCosineWithMinLr: {
       const double wave = 0.5 * (1 + std::cos(std::numbers::pi * options_.num_cycles * 2 * progress));
@@ -63,7 +65,8 @@ double LrSchedule::factor(double step) const {
       const double remaining = 1 - progress;
       return ((learning_rate_ - options_.lr_end) * std::pow(remaining, options_.power) + options_.lr_end) / learning_rate_;
     }
-    default: return 1;
+    default:
+      return 1;
   }
 }
 

@@ -13,8 +13,8 @@ namespace r1::train {
 struct MicroBatch {
   std::vector<std::int32_t> input_ids;
   std::vector<std::int32_t> position_ids;
-  std::vector<std::int32_t> labels;             // what each position predicts (shifted), kIgnoreIndex where nothing counts
-  std::vector<std::int64_t> sequence_lengths;   // attention stays inside each
+  std::vector<std::int32_t> labels;            // what each position predicts (shifted), kIgnoreIndex where nothing counts
+  std::vector<std::int64_t> sequence_lengths;  // attention stays inside each
   std::int64_t num_rows = 0;
 
   std::int64_t num_tokens() const { return static_cast<std::int64_t>(input_ids.size()); }
@@ -23,7 +23,8 @@ struct MicroBatch {
   /// Appends a row. labels are unshifted: labels[t] belongs to input_ids[t] and is predicted by t - 1; the first of each
   /// piece has no predecessor inside the piece and does not count. piece_lengths add up to the row; positions restart at
   /// each piece.
-  void add_row(std::span<const std::int32_t> row_ids, std::span<const std::int32_t> row_labels, std::span<const std::int64_t> piece_lengths);
+  void add_row(std::span<const std::int32_t> row_ids, std::span<const std::int32_t> row_labels,
+               std::span<const std::int64_t> piece_lengths);
 };
 
 /// The batch on the device, with its labels.

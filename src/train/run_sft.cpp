@@ -2,16 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "checkpoint/hf_export.h"
 #include "checkpoint/hf_import.h"
 #include "config/loader.h"
-#include "data/chat_template.h"
+#include "data/builtin_tasks.h"
+#include "data/chat_renderer.h"
 #include "data/open_dataset.h"
 #include "hub/resolve.h"
 #include "models/registry.h"
@@ -32,15 +34,19 @@ struct Setup {
   std::string model_folder;
   models::ModelConfig model_config;
   std::optional<text::Tokenizer> tokenizer;
-  std::shared_ptr<const data::ChatRenderer> chat;
+  std::optional<text::ChatTemplate> chat_template;  // of the setting, else of the model's folder
+  std::shared_ptr<const data::ChatRenderer> chat;   // null without a template
   DType save_dtype = DType::kF32;
 };
 
 DType dtype_of(config::DTypeChoice choice) {
   switch (choice) {
-    case config::DTypeChoice::kBFloat16: return DType::kBF16;
-    case config::DTypeChoice::kFloat16: return DType::kF16;
-    default: return DType::kF32;
+    case config::DTypeChoice::kBFloat16:
+      return DType::kBF16;
+    case config::DTypeChoice::kFloat16:
+      return DType::kF16;
+    default:
+      return DType::kF32;
   }
 }
 
@@ -54,13 +60,15 @@ DType save_dtype_of(const config::SftConfig& config, const models::ModelConfig& 
 
 void refuse_what_is_not_there_yet(const config::SftConfig& config) {
   if (config.world_size > 1 && !config.planning()) {
-    fail(ErrorKind::kUsage, "{} ranks: this version trains on one rank; start r1_train without mpirun or with mpirun -n 1", config.world_size);
+    fail(ErrorKind::kUsage, "{} ranks: this version trains on one rank; start r1_train without mpirun or with mpirun -n 1",
+         config.world_size);
   }
   if (config.resume_from_checkpoint) {
     fail(ErrorKind::kUsage, "{}: this version saves Hugging Face folders only and cannot resume; start over with --overwrite_output_dir",
          config.place_of("resume_from_checkpoint"));
   }
-  if (config.dataset_mixture) fail(ErrorKind::kConfig, "{}: mixtures are not supported by this version; use one dataset_name", config.place_of("dataset_mixture"));
+  if (config.dataset_mixture)
+    fail(ErrorKind::kConfig, "{}: mixtures are not supported by this version; use one dataset_name", config.place_of("dataset_mixture"));
   if (config.accelerate.sharding_strategy != config::ShardingStrategy::kReplicated && config.world_size == 1) {
     log::notice("{}: with one rank every ZeRO stage equals plain training", config.accelerate.path);
   }
@@ -75,9 +83,12 @@ Setup prepare(const config::SftConfig& config) {
   setup.model_config = models::load_model_config(setup.model_folder);
   models::make_model(setup.model_config);  // an unknown architecture is told before data is read
   setup.tokenizer = text::Tokenizer::load(setup.model_folder);
-  setup.chat = data::load_chat_renderer(setup.model_folder, config.chat_template);
+  setup.chat_template =
+      config.chat_template ? text::ChatTemplate::from_setting(*config.chat_template) : text::ChatTemplate::load(setup.model_folder);
+  if (setup.chat_template) setup.chat = data::make_chat_renderer(*setup.chat_template, *setup.tokenizer);
   setup.save_dtype = save_dtype_of(config, setup.model_config);
-  if (config.bf16 || config.accelerate.bf16) log::notice("bf16: true: the CPU computes in fp32; weights and optimizer state are fp32 anyway");
+  if (config.bf16 || config.accelerate.bf16)
+    log::notice("bf16: true: the CPU computes in fp32; weights and optimizer state are fp32 anyway");
   return setup;
 }
 
@@ -128,10 +139,11 @@ LrSchedule make_schedule(const config::SftConfig& config, std::int64_t max_steps
 }
 
 std::string describe(const SftDataSummary& summary, const config::SftConfig& config) {
-  std::string text = fmt::format("{} {} documents, {} rows, {} tokens, {} of them learnt", summary.num_documents, summary.row_kind, summary.num_rows,
-                                 summary.num_tokens, summary.num_targets);
+  std::string text = fmt::format("{} {} documents, {} rows, {} tokens, {} of them learnt", summary.num_documents, summary.row_kind,
+                                 summary.num_rows, summary.num_tokens, summary.num_targets);
   if (summary.truncated_documents > 0) {
-    text += fmt::format("; {} documents cut to max_length {} ({} tokens lost)", summary.truncated_documents, config.max_length.value_or(0), summary.truncated_tokens);
+    text += fmt::format("; {} documents cut to max_length {} ({} tokens lost)", summary.truncated_documents, config.max_length.value_or(0),
+                        summary.truncated_tokens);
   }
   if (summary.skipped_documents > 0) text += fmt::format("; {} documents over max_length skipped", summary.skipped_documents);
   if (config.packing) text += fmt::format("; blocks are {:.1f} % full", 100 * summary.packing_efficiency);
@@ -147,7 +159,8 @@ void print_plan(const config::SftConfig& config, const Setup& setup) {
   const auto dataset = data::open_dataset({config.dataset_name, config.dataset_config, config.dataset_train_split});
   const double rows_per_document = static_cast<double>(data.summary.num_rows) / static_cast<double>(data.summary.num_documents);
   const double rows = rows_per_document * static_cast<double>(dataset->num_rows());
-  const double rows_per_step = static_cast<double>(config.per_device_train_batch_size) * config.gradient_accumulation_steps * config.world_size;
+  const double rows_per_step =
+      static_cast<double>(config.per_device_train_batch_size) * config.gradient_accumulation_steps * config.world_size;
   const std::int64_t steps_per_epoch = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(rows / rows_per_step)));
   const std::int64_t max_steps = total_steps(config, steps_per_epoch);
   make_schedule(config, max_steps);
@@ -157,11 +170,14 @@ void print_plan(const config::SftConfig& config, const Setup& setup) {
   fmt::print("{}\n", config::print_effective_configuration(config));
   fmt::print("model        {}: {}, {} parameters\n", setup.model_folder, setup.model_config.model_type, format_count(parameters));
   fmt::print("data         {}: {}{}\n", config.dataset_name, describe(data.summary, config),
-             data.summary.num_documents < dataset->num_rows() ? fmt::format(" (first {} of {} documents read; --plan full reads all)", data.summary.num_documents, dataset->num_rows())
-                                                              : "");
+             data.summary.num_documents < dataset->num_rows()
+                 ? fmt::format(" (first {} of {} documents read; --plan full reads all)", data.summary.num_documents, dataset->num_rows())
+                 : "");
   fmt::print("steps        {} ({} an epoch, {} rows a step)\n", max_steps, steps_per_epoch, rows_per_step);
-  fmt::print("state        {} on one rank: weights, gradients and AdamW moments in fp32 ({} each)\n", format_bytes(16 * parameters), format_bytes(4 * parameters));
-  fmt::print("disk         {} for the model, {} free\n", format_bytes(static_cast<double>(weights)), format_bytes(static_cast<double>(free_disk_bytes(config.output_dir))));
+  fmt::print("state        {} on one rank: weights, gradients and AdamW moments in fp32 ({} each)\n", format_bytes(16 * parameters),
+             format_bytes(4 * parameters));
+  fmt::print("disk         {} for the model, {} free\n", format_bytes(static_cast<double>(weights)),
+             format_bytes(static_cast<double>(free_disk_bytes(config.output_dir))));
   fmt::print("first row    learnt between ⟦ and ⟧:\n{}\n", data.first_row);
 }
 
@@ -182,7 +198,7 @@ Preview make_preview(const config::SftConfig& config, const Setup& setup) {
   for (std::int64_t i = 0; i < std::min(kPreviewRows, rows->num_rows()); ++i) {
     const Json row = rows->row(i);
     const Json messages = data::prompt_messages(row.at("prompt"), std::nullopt, rows->where(i));
-    const std::string text = setup.chat->render(messages, /*add_generation_prompt=*/true, {}, {}).text;
+    const std::string text = setup.chat->render(messages, /*add_generation_prompt=*/true, Json(), Json()).text;
     preview.prompts.push_back(setup.tokenizer->encode(text, {.add_special_tokens = false}));
     preview.prompt_texts.push_back(text);
     preview.golds.push_back(row.at("answer").is_string() ? row.at("answer").get<std::string>() : row.at("answer").dump());
@@ -190,14 +206,26 @@ Preview make_preview(const config::SftConfig& config, const Setup& setup) {
   return preview;
 }
 
-void show_preview(const Preview& preview, const Setup& setup, const TrainerParts& parts, std::int64_t step, std::vector<report::CompletionRecord>& records) {
+// For the log: without line breaks, and not longer than a line.
+std::string one_line(const std::string& text) {
+  constexpr std::size_t kShown = 100;
+  std::string line = replace_all(text, "\n", "⏎");
+  if (line.size() > kShown) {
+    line.resize(kShown);
+    line = replace_invalid_utf8(line) + "…";
+  }
+  return line;
+}
+
+void show_preview(const Preview& preview, const Setup& setup, const TrainerParts& parts, std::int64_t step,
+                  std::vector<report::CompletionRecord>& records) {
   if (preview.prompts.empty()) return;
   const auto completions =
       greedy_completions(parts.ctx, parts.model, parts.runner, preview.prompts, setup.tokenizer->end_of_turn_ids(), kPreviewNewTokens);
   log::info("greedy completions {}:", step == 0 ? "before training" : "after training");
   for (std::size_t i = 0; i < completions.size(); ++i) {
     const std::string text = setup.tokenizer->decode(completions[i]);
-    if (i < 4) log::info("  {} → {}   (answer {})", preview.prompt_texts[i], replace_all(text, "\n", "⏎"), preview.golds[i]);
+    if (i < 4) log::info("  {} → {}   (answer {})", preview.prompt_texts[i], one_line(text), preview.golds[i]);
     report::CompletionRecord record;
     record.step = step;
     record.prompt = preview.prompt_texts[i];
@@ -236,7 +264,8 @@ void run_sft(const config::SftConfig& config) {
   const std::int64_t max_steps = total_steps(config, objective.steps_per_epoch());
   const LrSchedule schedule = make_schedule(config, max_steps);
 
-  preflight::check_disk_space(config.output_dir, static_cast<std::uint64_t>(model->parameters().num_elements()) * size_of(setup.save_dtype), "the trained model");
+  preflight::check_disk_space(config.output_dir, static_cast<std::uint64_t>(model->parameters().num_elements()) * size_of(setup.save_dtype),
+                              "the trained model");
   preflight::prepare_output_dir(config);
   log::info("model: {}, {} parameters; {} steps of {} rows on {} threads", setup.model_config.model_type,
             format_count(static_cast<double>(model->parameters().num_elements())), max_steps,
@@ -245,14 +274,16 @@ void run_sft(const config::SftConfig& config) {
   TrainingReport training_report(config, "SFT");
   const Preview preview = make_preview(config, setup);
   show_preview(preview, setup, parts, 0, training_report.completions());
-  Trainer trainer(parts, trainer_options(config, max_steps, objective.steps_per_epoch()), schedule, objective, [&](const std::string& folder) {
-    checkpoint::export_model(folder, *model, *store, {setup.save_dtype, setup.model_folder});
-    if (config.chat_template) write_file_atomically(folder + "/chat_template.jinja", setup.chat->source());
-  });
+  Trainer trainer(parts, trainer_options(config, max_steps, objective.steps_per_epoch()), schedule, objective,
+                  [&](const std::string& folder) {
+                    checkpoint::export_model(folder, *model, *store, {setup.save_dtype, setup.model_folder});
+                    if (config.chat_template) write_file_atomically(folder + "/chat_template.jinja", setup.chat_template->source());
+                  });
   const TrainResult result = trainer.run();
   show_preview(preview, setup, parts, result.global_step, training_report.completions());
   log::info("{} steps in {}: {:.0f} tokens/s, {:.0f} % of this machine's fp32 peak; first step done {} after the start", result.global_step,
-            format_seconds(result.train_runtime), result.tokens_per_second, 100 * result.mean_fraction_of_peak, format_seconds(result.first_step_seconds));
+            format_seconds(result.train_runtime), result.tokens_per_second, 100 * result.mean_fraction_of_peak,
+            format_seconds(result.first_step_seconds));
   training_report.write(config.output_dir + "/report.html", trainer.history(), result);
   log::info("report: {}/report.html", config.output_dir);
 }

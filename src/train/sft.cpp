@@ -16,9 +16,13 @@ double ordered_sum(const ExecContext& ctx, const Tensor& values) {
   return total;
 }
 
-SftObjective::SftObjective(const ExecContext& ctx, models::CausalLM& model, SftOptions options, std::shared_ptr<const TrainingRows> train_rows,
-                           std::shared_ptr<const TrainingRows> eval_rows)
-    : ctx_(ctx), model_(model), options_(options), train_rows_(std::move(train_rows)), eval_rows_(std::move(eval_rows)),
+SftObjective::SftObjective(const ExecContext& ctx, models::CausalLM& model, SftOptions options,
+                           std::shared_ptr<const TrainingRows> train_rows, std::shared_ptr<const TrainingRows> eval_rows)
+    : ctx_(ctx),
+      model_(model),
+      options_(options),
+      train_rows_(std::move(train_rows)),
+      eval_rows_(std::move(eval_rows)),
       sampler_(train_rows_->num_rows(), options_.data_seed, /*shuffle=*/true) {
   const std::int64_t rows_per_step = options_.per_device_train_batch_size * options_.gradient_accumulation_steps;
   steps_per_epoch_ = std::max<std::int64_t>(1, (train_rows_->num_rows() + rows_per_step - 1) / rows_per_step);

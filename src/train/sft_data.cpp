@@ -75,8 +75,9 @@ SftData load_sft_data(const config::SftConfig& config, const SftDataOptions& opt
   summary.skipped_documents = apply_overlong_policy(config, rows, lengths, max_length);
   data::Packing packing = data::pack_rows(lengths, max_length, strategy_of(config, options.packing));
   std::erase_if(packing.blocks, [](const data::Block& block) { return block.pieces.empty(); });
-  const auto attention = options.packing && config.packing_attention == config::PackingAttention::kCausal ? data::PieceAttention::kCausal
-                                                                                                          : data::PieceAttention::kBlockDiagonal;
+  const auto attention = options.packing && config.packing_attention == config::PackingAttention::kCausal
+                             ? data::PieceAttention::kCausal
+                             : data::PieceAttention::kBlockDiagonal;
   summary.row_kind = data::row_kind_name(rows.kind());
   summary.num_rows = static_cast<std::int64_t>(packing.blocks.size());
   summary.num_tokens = packing.num_tokens;
@@ -88,8 +89,9 @@ SftData load_sft_data(const config::SftConfig& config, const SftDataOptions& opt
   if (summary.num_rows == 0) fail(ErrorKind::kData, "{} ({}): no row is left to train on", config.dataset_name, options.split);
   if (summary.num_targets == 0) {
     fail(ErrorKind::kData,
-         "{} ({}): every label is masked, nothing would be learnt; look at assistant_only_loss, completion_only_loss, max_length ({}) and the rows", config.dataset_name,
-         options.split, max_length);
+         "{} ({}): every label is masked, nothing would be learnt; look at assistant_only_loss, completion_only_loss, max_length ({}) and "
+         "the rows",
+         config.dataset_name, options.split, max_length);
   }
   result.first_row = rows.describe(0);
   result.rows = std::make_shared<PackedRows>(std::move(store), std::move(packing.blocks), attention);

@@ -67,14 +67,16 @@ Trainer::StepOutcome Trainer::train_step(std::int64_t step) {
   if (!std::isfinite(outcome.loss) || !std::isfinite(outcome.grad_norm)) {
     if (++nonfinite_steps_ > options_.max_nonfinite_steps) {
       fail(ErrorKind::kNumeric,
-           "step {}: loss {} and gradient norm {} must be finite; nothing of this step was applied. Lower learning_rate (now {}) or max_grad_norm, "
+           "step {}: loss {} and gradient norm {} must be finite; nothing of this step was applied. Lower learning_rate (now {}) or "
+           "max_grad_norm, "
            "look at the rows of this step, or allow some such steps with --max_nonfinite_steps",
            step + 1, outcome.loss, outcome.grad_norm, outcome.learning_rate);
     }
-    log::warning("step {}: loss {} and gradient norm {}: update skipped ({} of at most {} such steps)", step + 1, outcome.loss, outcome.grad_norm,
-                 nonfinite_steps_, options_.max_nonfinite_steps);
+    log::warning("step {}: loss {} and gradient norm {}: update skipped ({} of at most {} such steps)", step + 1, outcome.loss,
+                 outcome.grad_norm, nonfinite_steps_, options_.max_nonfinite_steps);
   } else {
-    adamw_step(parts_.ctx, parts_.store, options_.adamw, outcome.learning_rate, clip_factor(outcome.grad_norm, options_.max_grad_norm), step);
+    adamw_step(parts_.ctx, parts_.store, options_.adamw, outcome.learning_rate, clip_factor(outcome.grad_norm, options_.max_grad_norm),
+               step);
   }
   outcome.seconds = now_seconds() - start;
   return outcome;
@@ -105,7 +107,8 @@ void Trainer::evaluate(std::int64_t step) {
   evaluation->metrics.set("eval_samples_per_second", static_cast<double>(evaluation->num_rows) / seconds);
   evaluation->metrics.set("eval_steps_per_second", static_cast<double>(evaluation->num_batches) / seconds);
   metrics_->log(step, objective_.epoch(step), evaluation->metrics);
-  if (const auto loss = evaluation->metrics.number("eval_loss")) log::info("step {}: eval_loss {:.4f} on {} rows", step, *loss, evaluation->num_rows);
+  if (const auto loss = evaluation->metrics.number("eval_loss"))
+    log::info("step {}: eval_loss {:.4f} on {} rows", step, *loss, evaluation->num_rows);
   if (step == options_.max_steps && options_.eval_at_end) {
     report::MetricRow results = evaluation->metrics;
     results.set("epoch", objective_.epoch(step));

@@ -47,9 +47,9 @@ struct TrainerParts {
 /// What a finished run can say about itself.
 struct TrainResult {
   std::int64_t global_step = 0;
-  double train_loss = 0;          // mean over the steps
-  double train_runtime = 0;       // seconds
-  double tokens_per_second = 0;   // over the whole run, first step left out
+  double train_loss = 0;         // mean over the steps
+  double train_runtime = 0;      // seconds
+  double tokens_per_second = 0;  // over the whole run, first step left out
   double mean_fraction_of_peak = 0;
   double first_step_seconds = 0;  // from the process's start to the end of the first step
   std::int64_t num_rows = 0, num_tokens = 0;

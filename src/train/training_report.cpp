@@ -35,12 +35,16 @@ Change change_of(const std::vector<report::LoggedRow>& history, const std::strin
 }
 
 report::Table time_by_zone() {
-  report::Table table{"Time by zone", "Share of the main thread's time in each op, without the zones inside it.", {"zone", "seconds", "calls", "share"}, {}};
+  report::Table table{"Time by zone",
+                      "Share of the main thread's time in each op, without the zones inside it.",
+                      {"zone", "seconds", "calls", "share"},
+                      {}};
   double total = 0;
   const auto zones = profile::totals();
   for (const auto& zone : zones) total += zone.seconds;
   for (const auto& zone : zones) {
-    table.rows.push_back({zone.name, fmt::format("{:.3f}", zone.seconds), std::to_string(zone.calls), fmt::format("{:.1f} %", 100 * zone.seconds / total)});
+    table.rows.push_back(
+        {zone.name, fmt::format("{:.3f}", zone.seconds), std::to_string(zone.calls), fmt::format("{:.1f} %", 100 * zone.seconds / total)});
   }
   return table;
 }
@@ -68,10 +72,12 @@ void TrainingReport::write(const std::string& path, const std::vector<report::Lo
     page.headline.push_back({"loss", fmt::format("{:.4f}", loss.last), fmt::format("from {:.4f} at step {}", loss.first, loss.first_step)});
   }
   if (const Change loss = change_of(history, "eval_loss"); loss.found) {
-    page.headline.push_back({"evaluation loss", fmt::format("{:.4f}", loss.last), fmt::format("from {:.4f} at step {}", loss.first, loss.first_step)});
+    page.headline.push_back(
+        {"evaluation loss", fmt::format("{:.4f}", loss.last), fmt::format("from {:.4f} at step {}", loss.first, loss.first_step)});
   }
   page.headline.push_back({"steps", std::to_string(result.global_step), format_seconds(result.train_runtime)});
-  page.headline.push_back({"tokens/s", fmt::format("{:.0f}", result.tokens_per_second), fmt::format("{:.0f} % of the fp32 peak measured here", 100 * result.mean_fraction_of_peak)});
+  page.headline.push_back({"tokens/s", fmt::format("{:.0f}", result.tokens_per_second),
+                           fmt::format("{:.0f} % of the fp32 peak measured here", 100 * result.mean_fraction_of_peak)});
   page.headline.push_back({"first step", format_seconds(result.first_step_seconds), "after the start of the process"});
   page.notes = notes_;
   page.charts = report::charts_of(history);

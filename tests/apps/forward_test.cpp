@@ -33,7 +33,8 @@ void copy_tensors(const io::Safetensors& from, const std::vector<std::pair<std::
   io::write_safetensors(path, descriptions, [&](const io::TensorDescription& d) { return bytes.at(d.name); });
 }
 
-void expect_near(const std::vector<float>& got, const std::vector<float>& expected, double tolerance, const std::vector<bool>& counts, const char* what) {
+void expect_near(const std::vector<float>& got, const std::vector<float>& expected, double tolerance, const std::vector<bool>& counts,
+                 const char* what) {
   ASSERT_EQ(got.size(), expected.size()) << what;
   const std::size_t group = expected.size() / counts.size();
   double worst = 0;
@@ -47,11 +48,16 @@ class Forward : public ::testing::TestWithParam<const char*> {
  protected:
   // Runs r1_inspect forward on the inputs of one kind ("batch", "packed") and opens what it wrote.
   io::Safetensors run(const std::string& shared, const std::string& kind, const std::string& labels) {
-    copy_tensors(reference_, {{kind + ".input_ids", "input_ids"}, {kind + ".attention_mask", "attention_mask"}, {kind + ".position_ids", "position_ids"},
-                              {kind + ".cu_seqlens", "cu_seqlens"}, {kind + "." + labels, "labels"}},
+    copy_tensors(reference_,
+                 {{kind + ".input_ids", "input_ids"},
+                  {kind + ".attention_mask", "attention_mask"},
+                  {kind + ".position_ids", "position_ids"},
+                  {kind + ".cu_seqlens", "cu_seqlens"},
+                  {kind + "." + labels, "labels"}},
                  folder_.file("in.safetensors"));
-    const auto done = test::run_program(R1_BIN_DIR "/r1_inspect", {"forward", "--model", shared + "/fixtures/checkpoints/" + GetParam(), "--input",
-                                                                  folder_.file("in.safetensors"), "--output", folder_.file("out.safetensors"), "--grads"});
+    const auto done = test::run_program(R1_BIN_DIR "/r1_inspect",
+                                        {"forward", "--model", shared + "/fixtures/checkpoints/" + GetParam(), "--input",
+                                         folder_.file("in.safetensors"), "--output", folder_.file("out.safetensors"), "--grads"});
     EXPECT_EQ(done.exit_code, 0) << done.err;
     return io::Safetensors::open_file(folder_.file("out.safetensors"));
   }

@@ -24,9 +24,11 @@ TEST(LrSchedule, AgreesWithTransformersAtEveryListedStep) {
   ASSERT_FALSE(vectors["cases"].empty());
   for (const Json& c : vectors["cases"]) {
     const double peak = c["learning_rate"];
-    const LrSchedule schedule(c["lr_scheduler_type"].get<std::string>(), peak, c["warmup_steps"], c["max_steps"], options_from(c["lr_scheduler_kwargs"]));
+    const LrSchedule schedule(c["lr_scheduler_type"].get<std::string>(), peak, c["warmup_steps"], c["max_steps"],
+                              options_from(c["lr_scheduler_kwargs"]));
     for (const auto& [step, expected] : c["lr_at_step"].items()) {
-      EXPECT_NEAR(schedule.learning_rate(std::stoll(step)), expected.get<double>(), kRelative * peak) << c["lr_scheduler_type"] << " at " << step;
+      EXPECT_NEAR(schedule.learning_rate(std::stoll(step)), expected.get<double>(), kRelative * peak)
+          << c["lr_scheduler_type"] << " at " << step;
     }
   }
 }

@@ -114,11 +114,13 @@ TEST_P(Trajectory, AgreesWithTheReferenceTrainer) {
     const std::string last = "weight.step" + std::to_string(steps) + "." + parameter.name;
     if (fixture.find(last) == nullptr) return;
     const auto expected = floats(fixture, last);
-    for (std::size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(value.host_span<float>()[i], expected[i], 5e-4) << parameter.name << " " << i;
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      ASSERT_NEAR(value.host_span<float>()[i], expected[i], 5e-4) << parameter.name << " " << i;
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, Trajectory, ::testing::Values("qwen2", "llama3"), [](const auto& test) { return std::string(test.param); });
+INSTANTIATE_TEST_SUITE_P(Fixtures, Trajectory, ::testing::Values("qwen2", "llama3"),
+                         [](const auto& test) { return std::string(test.param); });
 
 }  // namespace
 }  // namespace r1::train
