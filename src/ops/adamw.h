@@ -41,8 +41,9 @@ struct AdamWCoefficients {
   }
 };
 
-/// With the coefficients above, each operation rounded on its own in this order (no fused multiply-add):
-///   g = gradient * gradient_scale;  m = m + (1 - beta1) * (g - m);  v = v * beta2 + ((1 - beta2) * g) * g;
+/// With the coefficients above, each operation rounded on its own but for the two fused multiply-adds (as torch's CPU code
+/// does: the f32 vectors of the fixtures agree bit for bit):
+///   g = gradient * gradient_scale;  m = fma(1 - beta1, g - m, m);  v = fma((1 - beta2) * g, g, v * beta2);
 ///   p = p * (1 - lr wd) - (lr / (1 - beta1^t) * m) / (sqrt(v) / sqrt(1 - beta2^t) + epsilon).
 ///
 /// parameter, gradient, exp_avg, exp_avg_sq [n] f32 contiguous; bf16_copy [n] optional: the rounded working copy.

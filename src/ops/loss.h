@@ -23,8 +23,9 @@ struct CrossEntropyGradients {
 /// token_loss [T]    f32: -log p(label), 0 where ignored
 /// is_correct [T]    f32: 1 where argmax = label (ties: the lowest id), else 0
 /// Works on chunks of rows; at most workspace_bytes of logits exist at a time (0 = a default of 64 MiB).
-/// Order of sums (cpu): the logits as linear(); log-softmax over blocks of 1,024 ids, ascending (see log_softmax_stats in
-/// ops/cpu); gradients as linear_backward_input and linear_backward_weight on the whole of T. Chunking changes no bit.
+/// Order of sums (cpu): the logits as linear(); log-softmax over blocks of 1,024 ids, ascending (see ops/cpu/log_softmax.h);
+/// gradients as linear_backward_input and linear_backward_weight over the rows that have a label, in ascending order: the
+/// others are no part of any sum. Chunking changes no bit.
 /// Runs on: reference, cpu, cuda.
 void linear_cross_entropy(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, const Tensor& labels, Tensor& token_loss,
                           Tensor& is_correct, const std::optional<CrossEntropyGradients>& gradients, std::size_t workspace_bytes = 0);

@@ -23,8 +23,8 @@ void adamw(const ExecContext& ctx, Tensor& parameter, const Tensor& gradient, Te
         for_each_vec(end - begin, [&](std::int64_t i, auto io) {
           const Vec g = mul(io.load(gradients + i), gradient_scale);
           Vec m = io.load(first_moments + i);
-          m = add(m, mul(one_minus_beta1, sub(g, m)));
-          const Vec v = add(mul(io.load(second_moments + i), beta2), mul(mul(one_minus_beta2, g), g));
+          m = fma(one_minus_beta1, sub(g, m), m);
+          const Vec v = fma(mul(one_minus_beta2, g), g, mul(io.load(second_moments + i), beta2));
           const Vec denominator = add(div(sqrt(v), root), epsilon);
           const Vec p = sub(mul(io.load(parameters + i), decay), div(mul(step_size, m), denominator));
           io.store(first_moments + i, m);

@@ -16,8 +16,8 @@ void adamw(const ExecContext&, Tensor& parameter, const Tensor& gradient, Tensor
       T& p = raw<T>(parameter)[i];
       T& m = raw<T>(exp_avg)[i];
       T& v = raw<T>(exp_avg_sq)[i];
-      m = m + c.one_minus_beta1 * (g - m);
-      v = v * c.beta2 + c.one_minus_beta2 * g * g;
+      m = std::fma(c.one_minus_beta1, g - m, m);
+      v = std::fma(c.one_minus_beta2 * g, g, v * c.beta2);
       const T denominator = std::sqrt(v) / c.bias_correction2_sqrt + c.epsilon;
       p = p * c.decay - c.step_size * m / denominator;
       if (bf16_copy != nullptr) raw<std::uint16_t>(*bf16_copy)[i] = f32_to_bf16(static_cast<float>(p));
