@@ -79,7 +79,9 @@ class Forward : public ::testing::TestWithParam<const char*> {
       EXPECT_LE(std::sqrt(difference), 3e-5 * std::sqrt(norm) + 1e-7) << stored.name;
       ++compared;
     }
-    if (kind == "batch") EXPECT_GT(compared, 10);
+    if (kind == "batch") {
+      EXPECT_GT(compared, 10);
+    }
   }
 
   test::TemporaryFolder folder_;
