@@ -45,8 +45,11 @@ std::string open_boxes(std::string_view text, BoxMode mode) {
   std::vector<std::string> contents;  // from the last box to the first
   std::optional<std::size_t> later_begin;
   std::size_t end = text.size();
+  // Each kind is searched again only when its last place was used up: one pass over the text in total.
+  std::size_t boxed = text.rfind(kBoxed), fbox = text.rfind(kFbox);
   while (end > 0) {
-    const std::size_t boxed = text.substr(0, end).rfind(kBoxed), fbox = text.substr(0, end).rfind(kFbox);
+    if (boxed != std::string_view::npos && boxed + kBoxed.size() > end) boxed = text.substr(0, end).rfind(kBoxed);
+    if (fbox != std::string_view::npos && fbox + kFbox.size() > end) fbox = text.substr(0, end).rfind(kFbox);
     if (boxed == std::string_view::npos && fbox == std::string_view::npos) break;
     const bool is_boxed = fbox == std::string_view::npos || (boxed != std::string_view::npos && boxed > fbox);
     const std::size_t begin = is_boxed ? boxed : fbox;

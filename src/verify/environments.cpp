@@ -47,6 +47,7 @@ class EnvironmentScanner {
 
   /// Up to six environments from position on, with their percent signs; nothing when there is none.
   bool match(std::size_t position, bool boxed, Candidate& candidate) {
+    if (!may_start(position)) return false;
     auto environment = match_one(position, boxed);
     if (!environment) return false;
     candidate.pieces.clear();
@@ -71,6 +72,12 @@ class EnvironmentScanner {
   }
 
  private:
+  /// Cheap: most bytes of a text start nothing.
+  bool may_start(std::size_t position) const {
+    if (position >= text_.size()) return false;
+    const char c = text_[position];
+    return c == '$' || c == '\\' || c == '-' || static_cast<unsigned char>(c) <= ' ' || static_cast<unsigned char>(c) >= 0x80;
+  }
   char at(std::size_t position) const { return position < text_.size() ? text_[position] : '\0'; }
   char before(std::size_t position) const { return position > 0 ? text_[position - 1] : '\0'; }
 
@@ -196,6 +203,7 @@ class EnvironmentScanner {
 };
 
 void find_plain(std::string_view text, bool boxed, std::vector<Candidate>& found) {
+  if (boxed && text.find("\\boxed{") == std::string_view::npos) return;
   EnvironmentScanner scanner(text);
   Candidate candidate;
   for (std::size_t position = 0; position < text.size();) {
@@ -299,17 +307,24 @@ void find_boxes(std::string_view text, std::vector<Candidate>& found) {
 }  // namespace
 
 std::size_t find_ignoring_case(std::string_view text, std::string_view lower_case, std::size_t from) {
-  for (std::size_t i = from; i + lower_case.size() <= text.size(); ++i)
+  if (lower_case.size() > text.size()) return std::string_view::npos;
+  const std::size_t last = text.size() - lower_case.size();
+  for (std::size_t i = from; i <= last; ++i)
     if ((text[i] | 0x20) == lower_case[0] && starts_with_ignoring_case(text, i, lower_case)) return i;
   return std::string_view::npos;
 }
 
 void find_latex(std::string_view text, int priority, int boxed_priority, bool without_anchor, std::vector<Candidate>& found) {
+  const std::size_t first_answer = priority <= 200 ? find_ignoring_case(text, "answer", 0) : std::string_view::npos;
+  if (first_answer == std::string_view::npos) {  // no anchor anywhere
+    if (priority == 300 && without_anchor) find_plain(text, false, found);
+    if (priority == boxed_priority) find_boxes(text, found);
+    return;
+  }
   if (priority == 0) find_hopeful(text, found);
   if (priority == 50) find_final_is(text, found);
   if (priority == 100) find_answer(text, "answer:", found);
   if (priority == 200) find_answer(text, "answer", found);
-  if (priority == 300 && without_anchor) find_plain(text, false, found);
   if (priority == boxed_priority) find_boxes(text, found);
 }
 

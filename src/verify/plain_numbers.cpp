@@ -40,10 +40,19 @@ class ExpressionScanner {
  public:
   explicit ExpressionScanner(std::string_view text) : text_(text) {}
 
+  /// Cheap: only the start of the text, a blank and "=" come before an expression.
+  bool may_start(std::size_t position) const {
+    if (position == 0) return true;
+    if (position >= text_.size()) return false;
+    const char c = text_[position];
+    return c == '=' || static_cast<unsigned char>(c) <= ' ' || static_cast<unsigned char>(c) >= 0x80;
+  }
+
   using Accept = std::function<bool(Candidate&)>;
 
   /// Readings of an expression, then of a number, that start at position; the first that is accepted.
   bool match(std::size_t position, Candidate& candidate, const Accept& accept) {
+    if (!may_start(position)) return false;
     return match_expression(position, candidate, accept) || match_number(position, candidate, accept);
   }
 
@@ -187,14 +196,14 @@ bool accept_any(Candidate&) { return true; }
 /// All non-overlapping matches of one pattern; try_at(anchor, candidate) sets the end.
 template <typename TryAt>
 void find_all(std::string_view text, std::string_view anchor_text, std::vector<Candidate>& found, const TryAt& try_at) {
+  Candidate candidate;
   for (std::size_t anchor = 0; anchor <= text.size();) {
     if (!anchor_text.empty()) anchor = find_ignoring_case(text, anchor_text, anchor);
     if (anchor == std::string_view::npos) return;
-    Candidate candidate;
     if (try_at(anchor, candidate)) {
       candidate.begin = anchor;
       anchor = std::max(candidate.end, anchor + 1);
-      found.push_back(std::move(candidate));
+      found.push_back(candidate);
     } else {
       ++anchor;
     }
@@ -305,10 +314,12 @@ void find_expressions(std::string_view text, int priority, std::vector<Candidate
     find_all(text, "answer", found,
              [&](std::size_t anchor, Candidate& candidate) { return match_behind_answer(text, anchor + 6, scanner, candidate); });
   } else if (priority == 300) {
-    find_all(text, "", found,
-             [&](std::size_t position, Candidate& candidate) { return scanner.match_expression(position, candidate, accept_any); });
-    find_all(text, "", found,
-             [&](std::size_t position, Candidate& candidate) { return scanner.match_number(position, candidate, accept_any); });
+    find_all(text, "", found, [&](std::size_t position, Candidate& candidate) {
+      return scanner.may_start(position) && scanner.match_expression(position, candidate, accept_any);
+    });
+    find_all(text, "", found, [&](std::size_t position, Candidate& candidate) {
+      return scanner.may_start(position) && scanner.match_number(position, candidate, accept_any);
+    });
   }
 }
 
