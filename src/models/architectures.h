@@ -9,5 +9,6 @@ namespace r1::models {
 
 std::unique_ptr<CausalLM> make_qwen2(ModelConfig config);
 std::unique_ptr<CausalLM> make_llama(ModelConfig config);
+std::unique_ptr<CausalLM> make_qwen3(ModelConfig config);
 
 }  // namespace r1::models

@@ -7,14 +7,14 @@ namespace {
 
 class Llama : public DecoderModel {
  public:
-  explicit Llama(ModelConfig model_config, Biases biases) : DecoderModel(std::move(model_config), biases) {}
+  Llama(ModelConfig model_config, LayerFeatures features) : DecoderModel(std::move(model_config), features) {}
 };
 
 }  // namespace
 
 std::unique_ptr<CausalLM> make_llama(ModelConfig config) {
-  const Biases biases{.qkv = config.attention_bias, .o = config.attention_bias, .mlp = config.mlp_bias};
-  return std::make_unique<Llama>(std::move(config), biases);
+  const LayerFeatures features{.qkv_bias = config.attention_bias, .o_bias = config.attention_bias, .mlp_bias = config.mlp_bias};
+  return std::make_unique<Llama>(std::move(config), features);
 }
 
 }  // namespace r1::models

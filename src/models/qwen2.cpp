@@ -7,7 +7,7 @@ namespace {
 
 class Qwen2 : public DecoderModel {
  public:
-  explicit Qwen2(ModelConfig model_config) : DecoderModel(std::move(model_config), {.qkv = true}) {}
+  explicit Qwen2(ModelConfig model_config) : DecoderModel(std::move(model_config), {.qkv_bias = true}) {}
 };
 
 }  // namespace

@@ -14,6 +14,7 @@ struct Entry {
 constexpr Entry kArchitectures[] = {
     {"qwen2", make_qwen2},
     {"llama", make_llama},
+    {"qwen3", make_qwen3},
 };
 
 }  // namespace

@@ -25,6 +25,20 @@ QkvViews split_qkv(const Tensor& qkv, const ops::AttentionHeads& heads) {
   return {qkv.cols(0, query), qkv.cols(query, query + key), qkv.cols(query + key, query + 2 * key)};
 }
 
+struct AttentionOutput {
+  Var out;
+  Tensor lse;  // under a tape only
+};
+
+AttentionOutput run_attention(Pass& pass, const QkvViews& views, const AttentionContext& context, const ops::AttentionHeads& heads) {
+  const ExecContext& ctx = pass.ctx;
+  const std::int64_t num_tokens = views.q.dim(0);
+  AttentionOutput result{output(pass, ctx.empty({num_tokens, std::int64_t{heads.num_attention_heads} * heads.head_dim})), {}};
+  if (pass.tape != nullptr) result.lse = ctx.empty({num_tokens, heads.num_attention_heads});
+  ops::attention(ctx, views.q, views.k, views.v, context.cu_seqlens, heads, result.out.value, result.lse.defined() ? &result.lse : nullptr);
+  return result;
+}
+
 }  // namespace
 
 Var embedding(Pass& pass, const Tensor& ids, const PackedParameter& weight) {
@@ -117,24 +131,44 @@ Var rope(Pass& pass, Var x, const Tensor& position_ids, const Rotary& rotary, in
 }
 
 Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const ops::AttentionHeads& heads) {
-  const ExecContext& ctx = pass.ctx;
-  const std::int64_t num_tokens = qkv.value.dim(0);
-  const QkvViews views = split_qkv(qkv.value, heads);
-  Var out = output(pass, ctx.empty({num_tokens, std::int64_t{heads.num_attention_heads} * heads.head_dim}));
-  Tensor lse;
-  if (pass.tape != nullptr) lse = ctx.empty({num_tokens, heads.num_attention_heads});
-  ops::attention(ctx, views.q, views.k, views.v, context.cu_seqlens, heads, out.value, lse.defined() ? &lse : nullptr);
+  const AttentionOutput result = run_attention(pass, split_qkv(qkv.value, heads), context, heads);
   if (pass.tape != nullptr) {
-    pass.tape->record({qkv.value, out.value, lse}, [qkv, out, lse, heads, cu_seqlens = context.cu_seqlens](Tape& tape) {
-      const Tensor grad_out = tape.take_gradient(out.slot);
+    pass.tape->record({qkv.value, result.out.value, result.lse}, [qkv, result, heads, cu_seqlens = context.cu_seqlens](Tape& tape) {
+      const Tensor grad_out = tape.take_gradient(result.out.slot);
       Tensor grad_qkv = tape.context().empty(qkv.value.shape());
       const QkvViews saved = split_qkv(qkv.value, heads);
       QkvViews grads = split_qkv(grad_qkv, heads);
-      ops::attention_backward(tape.context(), grad_out, saved.q, saved.k, saved.v, out.value, lse, cu_seqlens, heads, grads.q, grads.k,
-                              grads.v);
+      ops::attention_backward(tape.context(), grad_out, saved.q, saved.k, saved.v, result.out.value, result.lse, cu_seqlens, heads, grads.q,
+                              grads.k, grads.v);
       grads = {};
       tape.set_gradient(qkv.slot, grad_qkv);
     });
+  }
+  return result.out;
+}
+
+Var attention(Pass& pass, const Var& q, const Var& k, const Var& v, const AttentionContext& context, const ops::AttentionHeads& heads) {
+  const AttentionOutput result = run_attention(pass, {q.value, k.value, v.value}, context, heads);
+  if (pass.tape != nullptr) {
+    pass.tape->record(
+        {q.value, k.value, v.value, result.out.value, result.lse}, [q, k, v, result, heads, cu_seqlens = context.cu_seqlens](Tape& tape) {
+          const Tensor grad_out = tape.take_gradient(result.out.slot);
+          const ExecContext& ctx = tape.context();
+          Tensor grad_q = ctx.empty(q.value.shape()), grad_k = ctx.empty(k.value.shape()), grad_v = ctx.empty(v.value.shape());
+          ops::attention_backward(ctx, grad_out, q.value, k.value, v.value, result.out.value, result.lse, cu_seqlens, heads, grad_q, grad_k,
+                                  grad_v);
+          tape.set_gradient(q.slot, grad_q);
+          tape.set_gradient(k.slot, grad_k);
+          tape.set_gradient(v.slot, grad_v);
+        });
+  }
+  return result.out;
+}
+
+Var view(Pass& pass, const Var& x, const Shape& shape) {
+  Var out = output(pass, x.value.view(shape));
+  if (pass.tape != nullptr) {
+    pass.tape->record({}, [x, slot = out.slot](Tape& tape) { tape.set_gradient(x.slot, tape.take_gradient(slot).view(x.value.shape())); });
   }
   return out;
 }

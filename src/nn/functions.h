@@ -39,6 +39,12 @@ Var rope(Pass& pass, Var x, const Tensor& position_ids, const Rotary& rotary, in
 /// heads. Returns [num_tokens, Hq * D]. Saves qkv, the output and lse.
 Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const ops::AttentionHeads& heads);
 
+/// The same on separate projections q [num_tokens, Hq * D], k and v [num_tokens, Hkv * D].
+Var attention(Pass& pass, const Var& q, const Var& k, const Var& v, const AttentionContext& context, const ops::AttentionHeads& heads);
+
+/// The same elements under another shape.
+Var view(Pass& pass, const Var& x, const Shape& shape);
+
 /// silu(gate) * up on the fused projection [num_tokens, 2 * intermediate_size]. Saves its input, and overwrites it in the
 /// backward pass.
 Var swiglu(Pass& pass, const Var& gate_up);

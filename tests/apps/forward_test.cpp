@@ -118,7 +118,7 @@ TEST_P(Forward, PackedDocumentsAgreeWithPyTorch) {
   EXPECT_NEAR(floats(across, "loss")[0], floats(reference_, "packed.loss_all")[0], kLoss);
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, Forward, ::testing::Values("qwen2", "qwen2_untied", "qwen2_bf16", "llama3"),
+INSTANTIATE_TEST_SUITE_P(Fixtures, Forward, ::testing::Values("qwen2", "qwen2_untied", "qwen2_bf16", "llama3", "qwen3"),
                          [](const auto& test) { return std::string(test.param); });
 
 }  // namespace

@@ -16,7 +16,8 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-constexpr const char* kConfig = R"({"model_type": "qwen2", "vocab_size": 264, "hidden_size": 40, "intermediate_size": 72, "num_hidden_layers": 2,
+constexpr const char* kConfig =
+    R"({"model_type": "qwen2", "vocab_size": 264, "hidden_size": 40, "intermediate_size": 72, "num_hidden_layers": 2,
   "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 10, "max_position_embeddings": 128, "tie_word_embeddings": true,
   "eos_token_id": 257, "pad_token_id": 256})";
 
@@ -24,8 +25,9 @@ class Train : public ::testing::Test {
  protected:
   void SetUp() override {
     const std::string config = folder_.write("config.json", kConfig);
-    const auto made = test::run_program(R1_BIN_DIR "/r1_inspect", {"init-model", "--config", config, "--tokenizer", test::source_folder() + "/assets/chain",
-                                                                  "--output", model(), "--init", "scaled", "--seed", "3"});
+    const auto made = test::run_program(
+        R1_BIN_DIR "/r1_inspect", {"init-model", "--config", config, "--tokenizer", test::source_folder() + "/assets/chain", "--output",
+                                   model(), "--init", "scaled", "--seed", "3"});
     ASSERT_EQ(made.exit_code, 0) << made.err;
   }
 
@@ -34,9 +36,20 @@ class Train : public ::testing::Test {
 
   // A short run; later flags win, so `more` may replace any of these.
   test::ProgramResult train(const std::vector<std::string>& more, const std::map<std::string, std::string>& env = {}) const {
-    std::vector<std::string> arguments{"sft",          "--model_name_or_path", model(),     "--dataset_name", "builtin/chain:rows=96",
-                                       "--output_dir", out(),                  "--max_steps", "3",            "--per_device_train_batch_size=4",
-                                       "--gradient_accumulation_steps=3", "--logging_steps=1", "--learning_rate=1e-3", "--save_strategy=no"};
+    std::vector<std::string> arguments{"sft",
+                                       "--model_name_or_path",
+                                       model(),
+                                       "--dataset_name",
+                                       "builtin/chain:rows=96",
+                                       "--output_dir",
+                                       out(),
+                                       "--max_steps",
+                                       "3",
+                                       "--per_device_train_batch_size=4",
+                                       "--gradient_accumulation_steps=3",
+                                       "--logging_steps=1",
+                                       "--learning_rate=1e-3",
+                                       "--save_strategy=no"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     std::map<std::string, std::string> environment = env;
     environment.emplace("R1_CACHE", folder_.file("cache"));
@@ -57,8 +70,8 @@ class Train : public ::testing::Test {
 TEST_F(Train, LeavesTheFilesThatTheReferenceTrainerLeaves) {
   const auto done = train({"--eval_strategy=steps", "--eval_steps=2", "--dataset_test_split=test"});
   ASSERT_EQ(done.exit_code, 0) << done.err;
-  for (const char* name : {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "trainer_state.json", "train_results.json",
-                           "all_results.json", "metrics.jsonl", "report.html", "runs"}) {
+  for (const char* name : {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "trainer_state.json",
+                           "train_results.json", "all_results.json", "metrics.jsonl", "report.html", "runs"}) {
     EXPECT_TRUE(fs::exists(out() + "/" + name)) << name;
   }
   const Json state = read_json_file(out() + "/trainer_state.json");
@@ -68,7 +81,8 @@ TEST_F(Train, LeavesTheFilesThatTheReferenceTrainerLeaves) {
   std::string line;
   std::getline(metrics, line);
   const Json first = Json::parse(line);
-  for (const char* key : {"step", "epoch", "loss", "grad_norm", "learning_rate", "tokens_per_second", "mfu", "peak_memory_bytes"}) EXPECT_TRUE(first.contains(key)) << key;
+  for (const char* key : {"step", "epoch", "loss", "grad_norm", "learning_rate", "tokens_per_second", "mfu", "peak_memory_bytes"})
+    EXPECT_TRUE(first.contains(key)) << key;
   EXPECT_THAT(read_file(out() + "/report.html"), HasSubstr("builtin/chain"));
 }
 
