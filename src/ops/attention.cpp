@@ -7,22 +7,13 @@
 namespace r1::ops {
 namespace {
 
-void check_heads(const char* op, const AttentionHeads& heads) {
-  if (heads.num_key_value_heads > 0 && heads.num_attention_heads > 0 && heads.head_dim > 0 &&
-      heads.num_attention_heads % heads.num_key_value_heads == 0) {
-    return;
-  }
-  fail(ErrorKind::kShape, "{}: num_attention_heads ({}) must be a positive multiple of num_key_value_heads ({}), head_dim ({}) positive",
-       op, heads.num_attention_heads, heads.num_key_value_heads, heads.head_dim);
-}
-
 struct Shapes {
   Shape queries, keys, lse;
 };
 
 Shapes check_inputs(const ExecContext& ctx, const char* op, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cu_seqlens,
                     const AttentionHeads& heads) {
-  check_heads(op, heads);
+  require_attention_heads(op, heads);
   require_float(ctx, op, "q", q);
   require_rank(op, "q", q, 2);
   const std::int64_t num_tokens = q.dim(0);

@@ -16,13 +16,13 @@ namespace r1::ops {
 /// update per block; a score is one FMA chain over D; the accumulator takes the keys of a block in ascending order.
 /// A row's result depends on its own sequence up to it alone: equal to paged_attention bit for bit.
 /// Source: Dao et al. 2022, arXiv 2205.14135 (online softmax). Runs on: reference, cpu, cuda (cuDNN).
-void attention(const ExecContext& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cu_seqlens, const AttentionHeads& heads,
-               Tensor& out, Tensor* lse = nullptr);
+void attention(const ExecContext& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cu_seqlens,
+               const AttentionHeads& heads, Tensor& out, Tensor* lse = nullptr);
 
 /// Gradients of attention(); all overwrite. grad_q, grad_k, grad_v may have strided rows. Deterministic: each element of
 /// grad_k, grad_v is summed over the query heads of its group and the queries in ascending order, whatever the threads.
-void attention_backward(const ExecContext& ctx, const Tensor& grad_out, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out,
-                        const Tensor& lse, const Tensor& cu_seqlens, const AttentionHeads& heads, Tensor& grad_q, Tensor& grad_k,
-                        Tensor& grad_v);
+void attention_backward(const ExecContext& ctx, const Tensor& grad_out, const Tensor& q, const Tensor& k, const Tensor& v,
+                        const Tensor& out, const Tensor& lse, const Tensor& cu_seqlens, const AttentionHeads& heads, Tensor& grad_q,
+                        Tensor& grad_k, Tensor& grad_v);
 
 }  // namespace r1::ops

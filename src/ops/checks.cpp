@@ -33,4 +33,13 @@ void require_contiguous(const char* op, const char* argument, const Tensor& tens
        tensor.shape().to_string());
 }
 
+void require_attention_heads(const char* op, const AttentionHeads& heads) {
+  if (heads.num_key_value_heads > 0 && heads.num_attention_heads > 0 && heads.head_dim > 0 &&
+      heads.num_attention_heads % heads.num_key_value_heads == 0) {
+    return;
+  }
+  fail(ErrorKind::kShape, "{}: num_attention_heads ({}) must be a positive multiple of num_key_value_heads ({}), head_dim ({}) positive",
+       op, heads.num_attention_heads, heads.num_key_value_heads, heads.head_dim);
+}
+
 }  // namespace r1::ops

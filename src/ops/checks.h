@@ -16,5 +16,7 @@ void require_shape(const char* op, const char* argument, const Tensor& tensor, c
 void require_rank(const char* op, const char* argument, const Tensor& tensor, int rank);
 /// Throws Error(kShape) when rows have a stride.
 void require_contiguous(const char* op, const char* argument, const Tensor& tensor);
+/// Throws Error(kShape) unless the query heads are a positive multiple of the key/value heads.
+void require_attention_heads(const char* op, const AttentionHeads& heads);
 
 }  // namespace r1::ops

@@ -15,8 +15,10 @@
 #include "ops/linear.h"
 #include "ops/loss.h"
 #include "ops/norm.h"
+#include "ops/paged_attention.h"
 #include "ops/reduce.h"
 #include "ops/rope.h"
+#include "ops/sampling.h"
 
 namespace r1::ops {
 
@@ -31,6 +33,8 @@ struct OpTable {
   decltype(&ops::rope) rope = nullptr;
   decltype(&ops::attention) attention = nullptr;
   decltype(&ops::attention_backward) attention_backward = nullptr;
+  decltype(&ops::write_kv_cache) write_kv_cache = nullptr;
+  decltype(&ops::paged_attention) paged_attention = nullptr;
   decltype(&ops::swiglu) swiglu = nullptr;
   decltype(&ops::swiglu_backward) swiglu_backward = nullptr;
   decltype(&ops::embedding) embedding = nullptr;
@@ -47,6 +51,8 @@ struct OpTable {
   decltype(&ops::sum_squares_blocks) sum_squares_blocks = nullptr;
   decltype(&ops::sum_blocks) sum_blocks = nullptr;
   decltype(&ops::adamw) adamw = nullptr;
+  decltype(&ops::sample) sample = nullptr;
+  decltype(&ops::sampling_probabilities) sampling_probabilities = nullptr;
 };
 
 /// The table of the context's backend; for kCpu the variant of cpu_isa().

@@ -34,7 +34,7 @@ void sample(const ExecContext& ctx, const Tensor& logits, std::span<const Sampli
 
 /// The distribution that sample() draws from: probabilities [num_rows, vocab_size] f32 contiguous, 0 where filtered. A greedy row is 1 at
 /// its choice.
-void sampling_probabilities(const ExecContext& ctx, const Tensor& logits, std::span<const SamplingSettings> settings, const Tensor& seen_ids,
-                            const Tensor& seen_offsets, Tensor& probabilities);
+void sampling_probabilities(const ExecContext& ctx, const Tensor& logits, std::span<const SamplingSettings> settings,
+                            const Tensor& seen_ids, const Tensor& seen_offsets, Tensor& probabilities);
 
 }  // namespace r1::ops

@@ -35,49 +35,22 @@ struct RowStates {
   float* accumulators = nullptr;  // [rows, Dp], 0 at first
 };
 
-/// p = exp(score - new maximum) for the first `count` of 64 scores of R rows, 0 for the others; updates maxima and sums and
-/// gives each row's factor exp(old maximum - new maximum).
-template <int R>
-inline void update_softmax(float (&scores)[R][kKeyBlock], const int* counts, int num_vectors, float scale, float* maxima, float* sums,
-                           float* factors) {
-  const Vec minus_infinity = broadcast(-std::numeric_limits<float>::infinity());
-  const Vec scale_vector = broadcast(scale);
-  alignas(64) static constexpr float kLaneIndex[kLanes] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  const Vec lane_index = load(kLaneIndex);
-  alignas(64) float shifts[kLanes] = {};
-  for (int r = 0; r < R; ++r) {
-    Vec largest = minus_infinity;
-    for (int c = 0; c < num_vectors; ++c) {
-      Vec score = mul(load(&scores[r][c * kLanes]), scale_vector);
-      score = select_less(lane_index, broadcast(static_cast<float>(counts[r] - c * kLanes)), score, minus_infinity);
-      store(&scores[r][c * kLanes], score);
-      largest = max(largest, score);
-    }
-    const float maximum = std::max(maxima[r], reduce_max(largest));
-    shifts[r] = maxima[r] - maximum;
-    maxima[r] = maximum;
-  }
-  alignas(64) float row_factors[kLanes];
-  store(row_factors, exp(load(shifts)));
-  for (int r = 0; r < R; ++r) {
-    const Vec maximum = broadcast(maxima[r]);
-    Vec p[kKeyVectors] = {zero(), zero(), zero(), zero()};
-    for (int c = 0; c < num_vectors; ++c) {
-      p[c] = exp(sub(load(&scores[r][c * kLanes]), maximum));
-      store(&scores[r][c * kLanes], p[c]);
-    }
-    factors[r] = row_factors[r];
-    sums[r] = std::fma(sums[r], row_factors[r], reduce_add(add(add(p[0], p[1]), add(p[2], p[3]))));
-  }
-}
+/// Rows whose scores are held at a time: enough to hide the latencies of a row's maximum and sum behind the other rows.
+inline constexpr int kScoreRows = 4 * kTileRows;
 
-/// One block for R rows that see its first counts[r] positions (1 … 64, ascending).
+/// Scores of some rows with one block, then probabilities in their place.
+struct BlockScores {
+  alignas(64) float values[kScoreRows][kKeyBlock];
+  alignas(64) float factors[kScoreRows + kLanes];  // exp(old maximum - new maximum)
+  int counts[kScoreRows];                          // positions that the row sees, 1 … 64, ascending
+  int num_rows = 0;
+};
+
+/// scores[row] = q · k, unscaled, for the 16-position pieces that the tile's last row sees.
 template <int R>
-inline void attend_tile(const RowStates& rows, std::int64_t first_row, const int* counts, const KeyBlock& block, std::int64_t D,
-                        float scale) {
-  alignas(64) float scores[R][kKeyBlock];
-  const int num_vectors = (counts[R - 1] + kLanes - 1) / kLanes;
-  const float* queries = rows.queries + first_row * rows.query_step;
+inline void score_tile(const RowStates& rows, std::int64_t first_row, int row, const KeyBlock& block, std::int64_t D, BlockScores& scores) {
+  const int num_vectors = (scores.counts[row + R - 1] + kLanes - 1) / kLanes;
+  const float* queries = rows.queries + (first_row + row) * rows.query_step;
   for_each_column_group(
       num_vectors, [&]<int C>(int column) __attribute__((always_inline)) {
         Vec sums[R][C];
@@ -93,22 +66,66 @@ inline void attend_tile(const RowStates& rows, std::int64_t first_row, const int
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-          for (int c = 0; c < C; ++c) store(&scores[r][(column + c) * kLanes], sums[r][c]);
+          for (int c = 0; c < C; ++c) store(&scores.values[row + r][(column + c) * kLanes], sums[r][c]);
         }
       });
+}
 
-  float factors[R];
-  update_softmax<R>(scores, counts, num_vectors, scale, rows.maxima + first_row, rows.sums + first_row, factors);
+/// p = exp(score - new maximum) for the positions that a row sees, 0 for the others; updates maxima and sums.
+template <bool kWhole>  // all rows see all 64 positions
+inline void update_softmax(BlockScores& scores, float scale, float* maxima, float* sums) {
+  alignas(64) static constexpr float kLaneIndex[kLanes] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const Vec lane_index = load(kLaneIndex);
+  const Vec minus_infinity = broadcast(-std::numeric_limits<float>::infinity());
+  const Vec scale_vector = broadcast(scale);
+  alignas(64) float shifts[kScoreRows + kLanes];
+  alignas(64) float block_sums[kScoreRows + kLanes];
+  const int n = scores.num_rows;
+  for (int r = 0; r < n; ++r) {
+    float* row = scores.values[r];
+    Vec score[kKeyVectors];
+#pragma GCC unroll 4
+    for (int c = 0; c < kKeyVectors; ++c) {
+      score[c] = mul(load(row + c * kLanes), scale_vector);
+      if constexpr (!kWhole) {
+        score[c] = select_less(lane_index, broadcast(static_cast<float>(scores.counts[r] - c * kLanes)), score[c], minus_infinity);
+      }
+      store(row + c * kLanes, score[c]);
+    }
+    const float maximum = std::max(maxima[r], reduce_max(max(max(score[0], score[1]), max(score[2], score[3]))));
+    shifts[r] = maxima[r] - maximum;
+    maxima[r] = maximum;
+  }
+  for (int r = 0; r < n; ++r) {
+    float* row = scores.values[r];
+    const Vec maximum = broadcast(maxima[r]);
+    Vec p[kKeyVectors];
+#pragma GCC unroll 4
+    for (int c = 0; c < kKeyVectors; ++c) {
+      p[c] = exp(sub(load(row + c * kLanes), maximum));
+      store(row + c * kLanes, p[c]);
+    }
+    block_sums[r] = reduce_add(add(add(p[0], p[1]), add(p[2], p[3])));
+  }
+  for (int r = 0; r < n; r += kLanes) {
+    const Vec factor = exp(load_first(shifts + r, n - r, zero()));
+    store(scores.factors + r, factor);
+    store_first(sums + r, fma(load_first(sums + r, n - r, zero()), factor, load_first(block_sums + r, n - r, zero())), n - r);
+  }
+}
 
-  const std::int64_t Dp = padded_head_dim(D);
-  const int shared_count = counts[0];
+/// accumulators = accumulators * factor + p v, positions ascending; each row stops at the last one that it sees.
+template <int R>
+inline void value_tile(const RowStates& rows, std::int64_t first_row, int row, const KeyBlock& block, std::int64_t Dp,
+                       const BlockScores& scores) {
+  const int shared_count = scores.counts[row];
   for_each_column_group(
       static_cast<int>(Dp / kLanes), [&]<int C>(int column) __attribute__((always_inline)) {
-        float* tile = rows.accumulators + first_row * Dp + column * kLanes;
+        float* tile = rows.accumulators + (first_row + row) * Dp + column * kLanes;
         Vec sums[R][C];
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
-          const Vec factor = broadcast(factors[r]);
+          const Vec factor = broadcast(scores.factors[row + r]);
 #pragma GCC unroll 8
           for (int c = 0; c < C; ++c) sums[r][c] = mul(load(tile + r * Dp + c * kLanes), factor);
         }
@@ -116,13 +133,14 @@ inline void attend_tile(const RowStates& rows, std::int64_t first_row, const int
           const float* values[C];
 #pragma GCC unroll 8
           for (int c = 0; c < C; ++c) values[c] = block.values[piece] + (column + c) * kLanes;
-          product_tile<R, C>(&scores[0][piece * kLanes], kKeyBlock, 1, values, Dp, std::min(kLanes, shared_count - piece * kLanes), sums);
+          product_tile<R, C>(&scores.values[row][piece * kLanes], kKeyBlock, 1, values, Dp, std::min(kLanes, shared_count - piece * kLanes),
+                             sums);
         }
     // Rows of later tokens see a few more positions of their own block.
 #pragma GCC unroll 8
         for (int r = 1; r < R; ++r) {
-          for (int j = shared_count; j < counts[r]; ++j) {
-            const Vec p = broadcast(scores[r][j]);
+          for (int j = shared_count; j < scores.counts[row + r]; ++j) {
+            const Vec p = broadcast(scores.values[row + r][j]);
             const float* value = block.values[j / kLanes] + (j % kLanes) * Dp + column * kLanes;
 #pragma GCC unroll 8
             for (int c = 0; c < C; ++c) sums[r][c] = fma(p, load(value + c * kLanes), sums[r][c]);
@@ -140,12 +158,24 @@ inline void attend_tile(const RowStates& rows, std::int64_t first_row, const int
 /// sees first_count + i positions of the block (none when that is not positive, at most 64).
 inline void attend_block(const RowStates& rows, std::int64_t num_tokens, int group, std::int64_t first_count, const KeyBlock& block,
                          std::int64_t D, float scale) {
-  const std::int64_t first_token = std::max<std::int64_t>(0, 1 - first_count);
-  for_each_row_group(first_token * group, num_tokens * group, [&]<int R>(std::int64_t row) {
-    int counts[R];
-    for (int r = 0; r < R; ++r) counts[r] = static_cast<int>(std::min<std::int64_t>(kKeyBlock, first_count + (row + r) / group));
-    attend_tile<R>(rows, row, counts, block, D, scale);
-  });
+  BlockScores scores;
+  const std::int64_t end = num_tokens * group;
+  for (std::int64_t first = std::max<std::int64_t>(0, 1 - first_count) * group; first < end; first += kScoreRows) {
+    scores.num_rows = static_cast<int>(std::min<std::int64_t>(kScoreRows, end - first));
+    for (int r = 0; r < scores.num_rows; ++r) {
+      scores.counts[r] = static_cast<int>(std::min<std::int64_t>(kKeyBlock, first_count + (first + r) / group));
+    }
+    for_each_row_group(0, scores.num_rows,
+                       [&]<int R>(std::int64_t row) { score_tile<R>(rows, first, static_cast<int>(row), block, D, scores); });
+    if (scores.counts[0] == kKeyBlock) {
+      update_softmax<true>(scores, scale, rows.maxima + first, rows.sums + first);
+    } else {
+      update_softmax<false>(scores, scale, rows.maxima + first, rows.sums + first);
+    }
+    for_each_row_group(0, scores.num_rows, [&]<int R>(std::int64_t row) {
+      value_tile<R>(rows, first, static_cast<int>(row), block, padded_head_dim(D), scores);
+    });
+  }
 }
 
 /// Number of floats of scratch that attend_tokens needs.

@@ -13,6 +13,8 @@ const OpTable& table() {
       .rope = R1_CPU_NAMESPACE::rope,
       .attention = R1_CPU_NAMESPACE::attention,
       .attention_backward = R1_CPU_NAMESPACE::attention_backward,
+      .write_kv_cache = R1_CPU_NAMESPACE::write_kv_cache,
+      .paged_attention = R1_CPU_NAMESPACE::paged_attention,
       .swiglu = R1_CPU_NAMESPACE::swiglu,
       .swiglu_backward = R1_CPU_NAMESPACE::swiglu_backward,
       .embedding = R1_CPU_NAMESPACE::embedding,
@@ -29,6 +31,8 @@ const OpTable& table() {
       .sum_squares_blocks = R1_CPU_NAMESPACE::sum_squares_blocks,
       .sum_blocks = R1_CPU_NAMESPACE::sum_blocks,
       .adamw = R1_CPU_NAMESPACE::adamw,
+      .sample = R1_CPU_NAMESPACE::sample,
+      .sampling_probabilities = R1_CPU_NAMESPACE::sampling_probabilities,
   };
   return entries;
 }

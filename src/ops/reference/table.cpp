@@ -13,6 +13,8 @@ const OpTable& reference_table() {
       .rope = reference::rope,
       .attention = reference::attention,
       .attention_backward = reference::attention_backward,
+      .write_kv_cache = reference::write_kv_cache,
+      .paged_attention = reference::paged_attention,
       .swiglu = reference::swiglu,
       .swiglu_backward = reference::swiglu_backward,
       .embedding = reference::embedding,
@@ -29,6 +31,8 @@ const OpTable& reference_table() {
       .sum_squares_blocks = reference::sum_squares_blocks,
       .sum_blocks = reference::sum_blocks,
       .adamw = reference::adamw,
+      .sample = reference::sample,
+      .sampling_probabilities = reference::sampling_probabilities,
   };
   return entries;
 }
