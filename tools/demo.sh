@@ -23,7 +23,7 @@ while [[ $# -gt 0 ]]; do
 done
 
 echo "== a model with random weights: $output/init"
-"$bin/r1_inspect" init-model --config assets/chain/config.json --tokenizer assets/chain --output "$output/init" --init scaled \
+"$bin/r1_inspect" init-model --config recipes/tiny/config.json --tokenizer assets/chain --output "$output/init" --init scaled \
   --embedding_std 0.1 --seed "$seed"
 
 echo "== supervised fine-tuning on builtin/chain: $output/sft"

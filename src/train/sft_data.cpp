@@ -5,19 +5,24 @@
 #include <numeric>
 
 #include "base/log.h"
+#include "data/mixture.h"
 #include "data/open_dataset.h"
 
 namespace r1::train {
 namespace {
 
-data::DatasetPtr open_split(const config::SftConfig& config, const SftDataOptions& options) {
-  data::DatasetPtr dataset = data::open_dataset({config.dataset_name, config.dataset_config, options.split});
-  if (options.max_rows >= 0 && dataset->num_rows() > options.max_rows) {
-    std::vector<std::int64_t> first(static_cast<std::size_t>(options.max_rows));
-    std::iota(first.begin(), first.end(), std::int64_t{0});
-    dataset = data::select_rows(dataset, std::move(first));
+data::DatasetPtr open_mixture_split(const config::DatasetMixture& mixture, bool is_test) {
+  data::MixtureRequest request;
+  request.seed = static_cast<std::uint64_t>(mixture.seed);
+  request.test_split_size = mixture.test_split_size;
+  for (const config::MixturePart& part : mixture.parts)
+    request.parts.push_back({{part.id, part.config, part.split}, part.columns, part.weight});
+  const data::MixtureSplits splits = data::open_mixture(request);
+  if (is_test && splits.test == nullptr) {
+    fail(ErrorKind::kConfig,
+         "dataset_mixture: evaluation is on, but there is no test split; set test_split_size, or eval_strategy: 'no' and do_eval: false");
   }
-  return dataset;
+  return is_test ? splits.test : splits.train;
 }
 
 data::PackingStrategy strategy_of(const config::SftConfig& config, bool packing) {
@@ -53,6 +58,19 @@ void PackedRows::append_to(MicroBatch& batch, std::int64_t index) const {
   }
 }
 
+data::DatasetPtr open_sft_dataset(const config::SftConfig& config, const std::string& split, std::int64_t max_rows) {
+  data::DatasetPtr dataset = config.dataset_mixture ? open_mixture_split(*config.dataset_mixture, split == config.dataset_test_split)
+                                                    : data::open_dataset({config.dataset_name, config.dataset_config, split});
+  if (max_rows >= 0 && dataset->num_rows() > max_rows) {
+    std::vector<std::int64_t> first(static_cast<std::size_t>(max_rows));
+    std::iota(first.begin(), first.end(), std::int64_t{0});
+    dataset = data::select_rows(dataset, std::move(first));
+  }
+  return dataset;
+}
+
+std::string dataset_title(const config::SftConfig& config) { return config.dataset_mixture ? "dataset_mixture" : config.dataset_name; }
+
 SftData load_sft_data(const config::SftConfig& config, const SftDataOptions& options, const text::Tokenizer& tokenizer,
                       std::shared_ptr<const data::ChatRenderer> chat, std::int64_t vocab_size, ThreadPool& threads) {
   data::TokenizeOptions tokenize;
@@ -60,7 +78,9 @@ SftData load_sft_data(const config::SftConfig& config, const SftDataOptions& opt
   tokenize.completion_only_loss = config.completion_only_loss;
   tokenize.eos_token = config.eos_token.value_or("");
   tokenize.text_column = config.dataset_text_field;
-  const data::RowTokenizer rows(open_split(config, options), config.dataset_name, tokenizer, std::move(chat), tokenize);
+  tokenize.special_tokens_in_chat = config.compat == config::Compat::kFeb25;
+  const data::RowTokenizer rows(open_sft_dataset(config, options.split, options.max_rows), dataset_title(config), tokenizer,
+                                std::move(chat), tokenize);
   data::TokenStore store = data::TokenStore::load_or_build(rows, threads, options.use_cache ? data::default_token_cache_folder() : "");
   if (store.largest_id() >= vocab_size) {
     fail(ErrorKind::kModel, "{}: token id {} from the tokenizer, but the model's vocab_size is {}: they do not belong together",
@@ -86,7 +106,7 @@ SftData load_sft_data(const config::SftConfig& config, const SftDataOptions& opt
   summary.truncated_tokens = packing.truncated_tokens;
   summary.from_cache = store.from_cache();
   if (options.packing && summary.num_rows > 0) summary.packing_efficiency = packing.efficiency(max_length);
-  if (summary.num_rows == 0) fail(ErrorKind::kData, "{} ({}): no row is left to train on", config.dataset_name, options.split);
+  if (summary.num_rows == 0) fail(ErrorKind::kData, "{} ({}): no row is left to train on", dataset_title(config), options.split);
   if (summary.num_targets == 0) {
     fail(ErrorKind::kData,
          "{} ({}): every label is masked, nothing would be learnt; look at assistant_only_loss, completion_only_loss, max_length ({}) and "

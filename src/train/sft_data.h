@@ -48,6 +48,11 @@ struct SftDataOptions {
   bool use_cache = true;
 };
 
+/// The data set (or mixture) of the configuration; the first max_rows rows, -1 = all.
+data::DatasetPtr open_sft_dataset(const config::SftConfig& config, const std::string& split, std::int64_t max_rows);
+/// What messages and the report call it.
+std::string dataset_title(const config::SftConfig& config);
+
 /// Opens, tokenises (in parallel, cached by content hash) and packs. Throws Error(kData) for a data set that leaves nothing to
 /// learn: no rows, or every label masked.
 SftData load_sft_data(const config::SftConfig& config, const SftDataOptions& options, const text::Tokenizer& tokenizer,
