@@ -87,7 +87,8 @@ double SftObjective::finish_step(report::MetricRow& metrics) {
   losses_.clear();
   const double count = static_cast<double>(std::max<std::int64_t>(1, num_labelled_tokens_));
   metrics.set("mean_token_accuracy", correct / count);
-  metrics.set("num_tokens", num_labelled_tokens_);
+  total_tokens_ += work_.num_tokens;
+  metrics.set("num_tokens", total_tokens_);  // seen so far, as the reference trainer counts them
   return loss / count;
 }
 

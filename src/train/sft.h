@@ -57,6 +57,7 @@ class SftObjective : public Objective {
 
   std::vector<MicroBatch> micro_batches_;  // of the step in flight
   std::int64_t num_labelled_tokens_ = 0;
+  std::int64_t total_tokens_ = 0;  // of all steps
   std::vector<nn::TokenLoss> losses_;
   StepWork work_;
 };
