@@ -32,6 +32,20 @@ const std::vector<std::string>& test_names();
 TemplateValue apply_filter(int filter, TemplateInterpreter& interpreter, const TemplateValue& value, const TemplateArguments& arguments);
 bool apply_test(int test, TemplateInterpreter& interpreter, const TemplateValue& value, const TemplateArguments& arguments);
 
+/// Place of a name in a table of {name, …}, -1 when it is not there; and all names.
+template <typename Entry, std::size_t N>
+int index_of(const Entry (&entries)[N], std::string_view name) {
+  for (std::size_t i = 0; i < N; ++i)
+    if (entries[i].name == name) return static_cast<int>(i);
+  return -1;
+}
+template <typename Entry, std::size_t N>
+std::vector<std::string> names_of(const Entry (&entries)[N]) {
+  std::vector<std::string> names;
+  for (const Entry& entry : entries) names.emplace_back(entry.name);
+  return names;
+}
+
 /// A method of a string, list or dict bound to it; undefined when it has none of that name.
 TemplateValue bound_method(const TemplateValue& self, std::string_view name);
 
