@@ -3,6 +3,7 @@
 
 #include "apps/app_main.h"
 #include "apps/inspect/data_commands.h"
+#include "apps/inspect/data_commands.h"
 #include "apps/inspect/model_commands.h"
 #include "apps/inspect/text_commands.h"
 #include "base/error.h"
@@ -25,6 +26,9 @@ constexpr Command kCommands[] = {
     {"model", run_model, "architecture, parameters, bytes by dtype, what is missing or extra"},
     {"init-model", run_init_model, "a randomly initialised model folder"},
     {"dataset", run_dataset, "columns, rows, types and first rows of a data set"},
+    {"download", run_download, "fetches a model or a data set into the Hugging Face cache"},
+    {"dataset", run_dataset, "columns, rows, types and first rows of a data set"},
+    {"download", run_download, "fetches a model or a data set into the Hugging Face cache"},
 };
 
 void print_help() {
