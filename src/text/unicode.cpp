@@ -13,6 +13,21 @@
 namespace r1::text {
 namespace {
 
+struct ClassRange {
+  char32_t first, last;
+  std::uint8_t classes;
+};
+#include "text/unicode_additions.inc"
+
+/// Marks that are newer than the data of the reference's normaliser: it takes them for starters, so they keep their place.
+bool is_starter_of_the_reference(char32_t code_point) {
+  if (code_point < 0x7FD) return false;
+  const auto holds = [code_point](const ClassRange& range) { return code_point >= range.first && code_point <= range.last; };
+  return std::any_of(std::begin(kStartersOfTheReference), std::end(kStartersOfTheReference), holds) ||
+         std::any_of(std::begin(kAddedClasses), std::end(kAddedClasses),
+                     [&](const ClassRange& range) { return range.classes == kMark && holds(range); });
+}
+
 std::uint8_t classes_of(char32_t code_point) {
   std::uint8_t classes = 0;
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(code_point))) {
@@ -108,7 +123,10 @@ std::string map_with(std::string_view text, bool compatibility, bool compose) {
     R1_ASSERT(count >= 0 && count <= 32, "a code point decomposes into more than 32");
     points.insert(points.end(), parts, parts + count);
   }
-  const auto combining_class = [](utf8proc_int32_t code_point) { return utf8proc_get_property(code_point)->combining_class; };
+  const auto combining_class = [](utf8proc_int32_t code_point) -> int {
+    const int known = utf8proc_get_property(code_point)->combining_class;
+    return known != 0 && is_starter_of_the_reference(static_cast<char32_t>(code_point)) ? 0 : known;
+  };
   for (std::size_t begin = 0; begin < points.size();) {
     if (combining_class(points[begin]) == 0) {
       ++begin;
@@ -120,14 +138,22 @@ std::string map_with(std::string_view text, bool compatibility, bool compose) {
                      [&](utf8proc_int32_t a, utf8proc_int32_t b) { return combining_class(a) < combining_class(b); });
     begin = end;
   }
-  auto length = static_cast<utf8proc_ssize_t>(points.size());
-  if (compose && length > 0) {
-    length = utf8proc_normalize_utf32(points.data(), length, static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
-    R1_ASSERT(length >= 0, "Unicode composition failed");
-  }
   std::string result;
   result.reserve(text.size());
-  for (utf8proc_ssize_t i = 0; i < length; ++i) append_utf8(result, static_cast<char32_t>(points[static_cast<std::size_t>(i)]));
+  // Composition stops at starters that the library takes for marks: it runs on the stretches between them.
+  for (std::size_t begin = 0; begin < points.size();) {
+    std::size_t end = begin + 1;
+    while (end < points.size() &&
+           (utf8proc_get_property(points[end])->combining_class == 0 || !is_starter_of_the_reference(static_cast<char32_t>(points[end]))))
+      ++end;
+    auto length = static_cast<utf8proc_ssize_t>(end - begin);
+    if (compose) {
+      length = utf8proc_normalize_utf32(points.data() + begin, length, static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
+      R1_ASSERT(length >= 0, "Unicode composition failed");
+    }
+    for (utf8proc_ssize_t i = 0; i < length; ++i) append_utf8(result, static_cast<char32_t>(points[begin + static_cast<std::size_t>(i)]));
+    begin = end;
+  }
   return result;
 }
 
@@ -160,6 +186,9 @@ CharClassTable::CharClassTable() {
   std::string block(256, '\0');
   for (char32_t first = 0; first < 0x110000; first += 256) {
     for (char32_t i = 0; i < 256; ++i) block[i] = static_cast<char>(classes_of(first + i));
+    for (const ClassRange& range : kAddedClasses)
+      for (char32_t c = std::max(first, range.first); c <= std::min<char32_t>(first + 255, range.last); ++c)
+        block[c - first] = static_cast<char>(range.classes);
     const auto [entry, is_new] = known_blocks.try_emplace(block, static_cast<std::uint16_t>(known_blocks.size()));
     R1_ASSERT(entry->second < kMaxBlocks, "more distinct Unicode blocks than the class table holds");
     if (is_new) std::memcpy(blocks_ + (std::size_t{entry->second} << 8), block.data(), 256);
