@@ -27,8 +27,6 @@ constexpr Command kCommands[] = {
     {"init-model", run_init_model, "a randomly initialised model folder"},
     {"dataset", run_dataset, "columns, rows, types and first rows of a data set"},
     {"download", run_download, "fetches a model or a data set into the Hugging Face cache"},
-    {"dataset", run_dataset, "columns, rows, types and first rows of a data set"},
-    {"download", run_download, "fetches a model or a data set into the Hugging Face cache"},
 };
 
 void print_help() {

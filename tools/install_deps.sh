@@ -12,7 +12,7 @@ tools=(g++:g++ gcc:gcc make:make cmake:cmake ninja:ninja-build pkg-config:pkg-co
 # tools/cmake/dependencies.cmake and tests/CMakeLists.txt say which of them is for what.
 packages=(
   libfmt-dev nlohmann-json3-dev libsimdjson-dev libyaml-cpp-dev libboost-program-options-dev
-  libssl-dev libxxhash-dev libpcre2-dev libutf8proc-dev
+  libcurl4-openssl-dev libssl-dev libxxhash-dev libpcre2-dev libutf8proc-dev
   libopenmpi-dev openmpi-bin
   libflint-dev libgmp-dev
   libgtest-dev libgmock-dev

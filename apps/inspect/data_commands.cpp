@@ -7,17 +7,19 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/strings.h"
 #include "config/fields.h"
 #include "data/open_dataset.h"
+#include "hub/download.h"
 #include "io/parquet_schema.h"
 
 namespace r1::apps {
 namespace {
 
 struct DatasetOptions {
-  std::string name, split = "train";
-  std::optional<std::string> config;
+  std::string name;
+  std::optional<std::string> split, config;
   std::int64_t head = 3;
 };
 
@@ -61,7 +63,7 @@ int run_dataset(std::span<const std::string> arguments) {
   config::FieldList fields;
   fields.positional("NAME", options.name,
                     "File, folder, pattern, name under R1_DATA or in the Hugging Face cache, or builtin/<task>[:key=value,…].");
-  fields.add("split", options.split, "Split to look at, such as test or train[:100].");
+  fields.add("split", options.split, "Split to look at, such as test or train[:100]; none: train, else the first.");
   fields.add("config", options.config, "Named configuration (sub-folder) of the data set.");
   fields.add("head", options.head, "Rows to print, as JSON lines.").at_least(0);
   if (config::parse_arguments(arguments, fields).help_requested) {
@@ -69,8 +71,9 @@ int run_dataset(std::span<const std::string> arguments) {
     return 0;
   }
   const auto splits = data::dataset_splits(options.name, options.config);
-  const data::DatasetPtr dataset = data::open_dataset({options.name, options.config, options.split});
-  fmt::print("data set   {}\nsplits     {}\nrows       {} in {}\n", options.name, join(splits, ", "), dataset->num_rows(), options.split);
+  const std::string split = options.split.value_or(splits.front());
+  const data::DatasetPtr dataset = data::open_dataset({options.name, options.config, split});
+  fmt::print("data set   {}\nsplits     {}\nrows       {} in {}\n", options.name, join(splits, ", "), dataset->num_rows(), split);
   const Json types = column_types(*dataset);
   std::size_t width = 0;
   for (const auto& [column, type] : types.items()) width = std::max(width, column.size());
@@ -78,6 +81,26 @@ int run_dataset(std::span<const std::string> arguments) {
     fmt::print("column     {:<{}}  {}\n", column, width, describe_type(type));
   }
   for (std::int64_t i = 0; i < std::min(options.head, dataset->num_rows()); ++i) fmt::print("{}\n", to_json_line(dataset->row(i)));
+  return 0;
+}
+
+int run_download(std::span<const std::string> arguments) {
+  hub::DownloadOptions options;
+  bool dataset = false;
+  config::FieldList fields;
+  fields.positional("NAME", options.name, "Name on the hub: organisation/name.");
+  fields.add("dataset", dataset, "Fetch a data set; otherwise a model.");
+  fields.add("revision", options.revision, "Branch, tag or commit.");
+  if (config::parse_arguments(arguments, fields).help_requested) {
+    fmt::print("{}", fields.help("r1_inspect download NAME [--dataset] [--revision R]",
+                                 "Fetches a model or a data set into the Hugging Face cache (HF_HOME), from HF_ENDPOINT, with HF_TOKEN."));
+    return 0;
+  }
+  if (options.name.empty()) fail(ErrorKind::kUsage, "missing: the NAME of what to fetch; see r1_inspect download --help");
+  options.kind = dataset ? hub::Repository::kDataset : hub::Repository::kModel;
+  const hub::DownloadResult result = hub::download(options);
+  fmt::print("{}\n", result.folder);
+  log::info("{} files, {} fetched ({})", result.num_files, result.num_fetched, format_bytes(static_cast<double>(result.fetched_bytes)));
   return 0;
 }
 

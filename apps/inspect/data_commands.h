@@ -1,4 +1,4 @@
-// r1_inspect dataset.
+// r1_inspect dataset and download.
 #pragma once
 
 #include <span>
@@ -6,7 +6,8 @@
 
 namespace r1::apps {
 
-/// Takes the arguments behind its name and returns the exit code.
+/// Each takes the arguments behind its name and returns the exit code.
 int run_dataset(std::span<const std::string> arguments);
+int run_download(std::span<const std::string> arguments);
 
 }  // namespace r1::apps
