@@ -6,6 +6,7 @@
 #include "apps/inspect/data_commands.h"
 #include "apps/inspect/model_commands.h"
 #include "apps/inspect/text_commands.h"
+#include "apps/inspect/verify_commands.h"
 #include "base/error.h"
 #include "base/strings.h"
 
@@ -22,6 +23,8 @@ constexpr Command kCommands[] = {
     {"tokenize", run_tokenize, "texts to token ids, JSONL in and out"},
     {"detokenize", run_detokenize, "token ids to text, or to streamed pieces"},
     {"chat", run_chat, "messages through a chat template"},
+    {"verify", run_verify, "grades answers against gold answers, or extracts them"},
+    {"reward", run_reward, "scores completions with a reward function"},
     {"forward", run_forward, "logits, loss, log-probabilities and gradients of a batch"},
     {"model", run_model, "architecture, parameters, bytes by dtype, what is missing or extra"},
     {"init-model", run_init_model, "a randomly initialised model folder"},

@@ -331,8 +331,30 @@ bool ball_value(const Expression& expression, SamplePoint& point, long precision
   return Evaluator(point, precision, budget).evaluate(expression, value);
 }
 
+int infinity_sign(const Expression& expression, Budget& budget) {
+  budget.spend();
+  if (is(expression, Kind::kInfinity)) return expression->value.sign();
+  const bool product = is(expression, Kind::kMultiply);
+  if (!product && !is(expression, Kind::kAdd)) return 0;
+  static const Expression kZero = make_number(Rational(0));
+  int sign = 0;
+  for (const Expression& part : expression->arguments) {
+    const int part_sign = infinity_sign(part, budget);
+    if (part_sign != 0 && !product && sign == -part_sign) return 0;  // oo - oo
+    if (part_sign != 0) sign = product && sign != 0 ? sign * part_sign : part_sign;
+  }
+  if (!product || sign == 0) return sign;
+  for (const Expression& part : expression->arguments) {
+    if (infinity_sign(part, budget) != 0) continue;
+    const auto order = compare_constants(part, kZero, budget);
+    if (!order || *order == 0) return 0;
+    sign *= *order;
+  }
+  return sign;
+}
+
 std::optional<int> compare_constants(const Expression& a, const Expression& b, Budget& budget) {
-  const auto infinite = [](const Expression& x) { return is(x, Kind::kInfinity) ? x->value.sign() : 0; };
+  const auto infinite = [&](const Expression& x) { return infinity_sign(x, budget); };
   if (infinite(a) != 0 || infinite(b) != 0) {
     if (infinite(a) == 0 && has_symbols(a)) return std::nullopt;
     if (infinite(b) == 0 && has_symbols(b)) return std::nullopt;

@@ -57,6 +57,9 @@ struct SamplePoint {
 /// larger than 2^(2^20). The small letter i is the imaginary unit unless it is bound.
 bool ball_value(const Expression& expression, SamplePoint& point, long precision, Ball& value, Budget& budget);
 
+/// +1 or -1 for an expression that is infinite (-oo, 2*oo, oo + 3), 0 for any other.
+int infinity_sign(const Expression& expression, Budget& budget);
+
 /// The sign of a - b for two real constants (infinities included); nothing when one of them is not.
 std::optional<int> compare_constants(const Expression& a, const Expression& b);
 std::optional<int> compare_constants(const Expression& a, const Expression& b, Budget& budget);

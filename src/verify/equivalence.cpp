@@ -176,6 +176,12 @@ bool Comparator::compare_symbols(const Expression& gold, const Expression& predi
   if (is(gold, Kind::kSymbol) && joined_symbols(prediction, joined)) return to_lower_ascii(gold->name) == to_lower_ascii(joined);
   joined.clear();
   if (is(prediction, Kind::kSymbol) && joined_symbols(gold, joined)) return to_lower_ascii(prediction->name) == to_lower_ascii(joined);
+  // \text{073} is a number in disguise
+  const auto digits_only = [](const Expression& e) {
+    return is(e, Kind::kSymbol) && !e->name.empty() && e->name.find_first_not_of("0123456789") == std::string::npos;
+  };
+  for (const auto& [text, number] : {std::pair{gold, prediction}, std::pair{prediction, gold}})
+    if (digits_only(text) && is_integer(number) && text->name.size() < 100) return Rational::from_decimal(text->name) == number->value;
   return to_text(gold) == to_text(prediction);
 }
 

@@ -46,6 +46,7 @@ bool relative_to_six_digits(const Rational& a, const Rational& b) {
 }  // namespace
 
 bool Comparator::compare_scalars(const Expression& gold, const Expression& prediction) {
+  if (const int sign = infinity_sign(gold, budget_); sign != 0) return sign == infinity_sign(prediction, budget_);
   if (is_atomic(gold) || is_atomic(prediction)) {
     if (is_atomic_decimal(gold) || is_atomic_decimal(prediction)) return compare_rounded(gold, prediction);
     if (is_atomic_integer(gold) && is_atomic_integer(prediction)) return without_percent(gold)->value == without_percent(prediction)->value;

@@ -105,6 +105,7 @@ TEST(Grading, ComparesTextWithoutCase) {
   EXPECT_SAME("\\text{Evelyn}", "\\mathrm{evelyn}");
   EXPECT_SAME("\\text{(B)}", "B");
   EXPECT_SAME("\\text{even}", "even");
+  EXPECT_SAME("73", "\\textbf{(073)}");
   EXPECT_OTHER("\\text{odd}", "\\text{even}");
 }
 
