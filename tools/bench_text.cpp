@@ -72,8 +72,8 @@ void bench_file(const Tokenizer& tokenizer, const std::string& path) {
     for (const auto& document_ids : ids) num_decoded += tokenizer.decode(document_ids).size();
   });
   const double megabytes = static_cast<double>(num_bytes) / 1e6;
-  fmt::print("{}: {:.1f} MB, {} tokens: encode {:.1f} MB/s ({:.1f} Mtok/s), decode {:.0f} MB/s\n", path, megabytes, num_tokens, megabytes / encode,
-             static_cast<double>(num_tokens) / 1e6 / encode, static_cast<double>(num_decoded) / 1e6 / decode);
+  fmt::print("{}: {:.1f} MB, {} tokens: encode {:.1f} MB/s ({:.1f} Mtok/s), decode {:.0f} MB/s\n", path, megabytes, num_tokens,
+             megabytes / encode, static_cast<double>(num_tokens) / 1e6 / encode, static_cast<double>(num_decoded) / 1e6 / decode);
 }
 
 void bench_hostile(const Tokenizer& tokenizer) {
@@ -81,8 +81,11 @@ void bench_hostile(const Tokenizer& tokenizer) {
   for (int i = 0; i < 300; ++i) emoji += "😀";
   std::uint32_t state = 1;
   for (int i = 0; i < 1'000'000; ++i) word += static_cast<char>('a' + (state = state * 1664525 + 1013904223) / 0x09D89D8A);
-  const std::vector<std::pair<std::string, std::string>> texts = {
-      {"1,000 x a", std::string(1000, 'a')}, {"300 emoji", emoji}, {"1 MB of a", std::string(1'000'000, 'a')}, {"1 MB of one random word", word}, {"1 MB of blanks", std::string(1'000'000, ' ')}};
+  const std::vector<std::pair<std::string, std::string>> texts = {{"1,000 x a", std::string(1000, 'a')},
+                                                                  {"300 emoji", emoji},
+                                                                  {"1 MB of a", std::string(1'000'000, 'a')},
+                                                                  {"1 MB of one random word", word},
+                                                                  {"1 MB of blanks", std::string(1'000'000, ' ')}};
   for (const auto& [name, text] : texts) {
     const double seconds = best_of(2, [&, &text = text] { tokenizer.encode(text); });
     fmt::print("{}: {:.2f} ms\n", name, seconds * 1e3);
@@ -92,8 +95,12 @@ void bench_hostile(const Tokenizer& tokenizer) {
 void bench_template(const ChatTemplate& chat_template, const Tokenizer& tokenizer) {
   r1::Json messages = r1::Json::array();
   for (int turn = 0; turn < 4; ++turn)
-    messages.push_back({{"role", turn % 2 == 0 ? "user" : "assistant"}, {"content", "What is the sum of all positive integers n with n^2 < 50? Explain each step."}});
-  r1::text::RenderOptions options{.add_generation_prompt = true, .special_tokens = tokenizer.special_tokens(), .now = r1::text::parse_time("2025-01-31")};
+    messages.push_back({{"role", turn % 2 == 0 ? "user" : "assistant"},
+                        {"content", "What is the sum of all positive integers n with n^2 < 50? Explain each step."}});
+  r1::text::RenderOptions options{.tools = nullptr,
+                                  .add_generation_prompt = true,
+                                  .special_tokens = tokenizer.special_tokens(),
+                                  .now = r1::text::parse_time("2025-01-31")};
   const double seconds = best_of(5, [&] {
     for (int i = 0; i < 1000; ++i) chat_template.render(messages, options);
   });
@@ -111,7 +118,8 @@ int main(int argc, char** argv) {
     }
     const auto begin = std::chrono::steady_clock::now();
     const Tokenizer tokenizer = Tokenizer::load(arguments[0]);
-    fmt::print("load: {:.3f} s wall, {:.3f} s CPU\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), cpu_seconds());
+    fmt::print("load: {:.3f} s wall, {:.3f} s CPU\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
+               cpu_seconds());
     std::optional<ChatTemplate> chat_template = ChatTemplate::load(arguments[0]);
     for (std::size_t i = 1; i < arguments.size(); ++i) {
       if (arguments[i] == "--template" && i + 1 < arguments.size()) chat_template = ChatTemplate::from_setting(arguments[++i]);

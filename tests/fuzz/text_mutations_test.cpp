@@ -352,7 +352,8 @@ TEST(TemplateMutants, EndInATextOrInAnErrorThatNamesTheTemplate) {
                                                "\n"};
   const Json messages = Json::parse(R"([{"role":"system","content":"Be brief."},{"role":"user","content":"2+2? é 😀"},
     {"role":"assistant","content":"<think>a</think>4","tool_calls":[{"type":"function","function":{"name":"add","arguments":{"a":1.5,"b":null}}}]},{"role":"tool","content":"5"},{"role":"user","content":"x"}])");
-  text::RenderOptions options{.add_generation_prompt = true,
+  text::RenderOptions options{.tools = nullptr,
+                              .add_generation_prompt = true,
                               .special_tokens = {{"bos_token", "<s>"}, {"eos_token", "</s>"}},
                               .now = text::parse_time("2025-01-31"),
                               .max_steps = 60'000};
