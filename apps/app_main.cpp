@@ -25,6 +25,4 @@ int run_app(const char* program, int argc, char** argv, const std::function<int(
   }
 }
 
-const char* version() { return R1_VERSION; }
-
 }  // namespace r1::apps

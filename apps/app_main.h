@@ -12,7 +12,4 @@ namespace r1::apps {
 /// "<program>: <what>", and mapped to its exit code; running out of memory is 7; anything else is 1.
 int run_app(const char* program, int argc, char** argv, const std::function<int(std::span<const std::string>)>& body);
 
-/// The version of the suite, such as "0.1.0".
-const char* version();
-
 }  // namespace r1::apps

@@ -3,12 +3,12 @@
 
 #include "apps/app_main.h"
 #include "apps/inspect/data_commands.h"
-#include "apps/inspect/data_commands.h"
 #include "apps/inspect/model_commands.h"
 #include "apps/inspect/text_commands.h"
 #include "apps/inspect/verify_commands.h"
 #include "base/error.h"
 #include "base/strings.h"
+#include "config/loader.h"
 
 namespace r1::apps {
 namespace {
@@ -43,7 +43,7 @@ int run(std::span<const std::string> arguments) {
     return arguments.empty() ? exit_code(ErrorKind::kUsage) : 0;
   }
   if (arguments[0] == "--version") {
-    fmt::print("r1_inspect {}\n", version());
+    fmt::print("{}", config::version_text("r1_inspect"));
     return 0;
   }
   std::vector<std::string> names;

@@ -17,6 +17,7 @@
 #include "data/open_dataset.h"
 #include "hub/resolve.h"
 #include "models/registry.h"
+#include "ops/peak.h"
 #include "preflight/checks.h"
 #include "tensor/device_choice.h"
 #include "train/greedy_preview.h"
@@ -160,9 +161,9 @@ std::string describe(const SftDataSummary& summary, const config::SftConfig& con
 }
 
 void print_plan(const config::SftConfig& config, const Setup& setup) {
-  ThreadPool threads(config.num_threads);
+  const auto ctx = make_cpu_context(config.num_threads);
   const SftDataOptions options{config.dataset_train_split, config.packing, config.plan == config::PlanMode::kFull ? -1 : kPlanRows, false};
-  const SftData data = load_sft_data(config, options, *setup.tokenizer, setup.chat, setup.model_config.vocab_size, threads);
+  const SftData data = load_sft_data(config, options, *setup.tokenizer, setup.chat, setup.model_config.vocab_size, ctx->threads());
   const auto model = models::make_model(setup.model_config);
   const auto parameters = static_cast<double>(model->parameters().num_elements());
   const auto dataset = open_sft_dataset(config, config.dataset_train_split, -1);
@@ -183,6 +184,14 @@ void print_plan(const config::SftConfig& config, const Setup& setup) {
                  ? fmt::format(" (first {} of {} documents read; --plan full reads all)", data.summary.num_documents, dataset->num_rows())
                  : "");
   fmt::print("steps        {} ({} an epoch, {} rows a step)\n", max_steps, steps_per_epoch, rows_per_step);
+  // Half of the peak is what a step of a model that fills the matrix kernels reaches; a very small one is slower.
+  constexpr double kExpectedFractionOfPeak = 0.5;
+  const double tokens_per_row = static_cast<double>(data.summary.num_tokens) / static_cast<double>(data.summary.num_rows);
+  const double flops =
+      static_cast<double>(max_steps) * rows_per_step * tokens_per_row * setup.model_config.train_flops_per_token(tokens_per_row);
+  const double peak = ops::peak_flops(*ctx);
+  fmt::print("time         about {} at {:.0f} % of the {:.0f} GFLOP/s measured here ({:.3g} TFLOP in all)\n",
+             format_seconds(flops / (kExpectedFractionOfPeak * peak)), 100 * kExpectedFractionOfPeak, peak / 1e9, flops / 1e12);
   fmt::print("state        {} on one rank: weights, gradients and AdamW moments in fp32 ({} each)\n", format_bytes(16 * parameters),
              format_bytes(4 * parameters));
   fmt::print("disk         {} for the model, {} free\n", format_bytes(static_cast<double>(weights)),
