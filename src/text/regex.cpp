@@ -12,7 +12,7 @@
 namespace r1::text {
 namespace {
 
-constexpr std::uint32_t kMatchSteps = 200'000;
+constexpr std::uint32_t kMatchSteps = 100'000;
 
 /// PCRE2's own \s takes U+180E too, which is not White_Space; so \s and \S are written out where the syntax allows it.
 std::string with_unicode_white_space(std::string_view pattern) {
