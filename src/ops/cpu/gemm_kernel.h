@@ -45,6 +45,12 @@ void tile_kernel(std::int64_t K, const float* a, const float* b, const TileOutpu
       sums[i][v] = v + 1 < NV ? load(c) : load_first(c, last, zero());
     }
   }
+  // The stored values of the tile to the right, which comes next.
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) __builtin_prefetch(out.c + i * out.stride + (NV + v) * kLanes, 1);
+  }
 #pragma GCC unroll 4
   for (std::int64_t k = 0; k < K; ++k) {
     Vec columns[NV];

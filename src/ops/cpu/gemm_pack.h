@@ -44,26 +44,24 @@ void pack_transposed(const T* rows, std::int64_t row_stride, std::int64_t count,
 /// out[k * out_stride + i] = rows[k * row_stride + i] for i < count <= 16, k < K; otherwise as pack_transposed.
 inline void pack_straight(const float* rows, std::int64_t row_stride, std::int64_t count, std::int64_t K, float* out,
                           std::int64_t out_stride) {
-  if (count == kLanes) {
-    for (std::int64_t k = 0; k < K; ++k) store(out + k * out_stride, load(rows + k * row_stride));
-  } else {
-    for (std::int64_t k = 0; k < K; ++k) {
-      store(out + k * out_stride, load_partial(rows + k * row_stride, static_cast<int>(count), zero()));
-    }
-  }
+  for (std::int64_t k = 0; k < K; ++k) store(out + k * out_stride, load_first(rows + k * row_stride, count, zero()));
+}
+
+/// Row k of an operand whose output index is dense.
+inline const float* straight_row(const GemmOperand& operand, std::int64_t k) {
+  return static_cast<const float*>(operand.data) + k * operand.stride;
 }
 
 /// Elements [first, first + count) of the output index and [k, k + K) of the reduction index; count <= 16.
 inline void pack(const GemmOperand& operand, std::int64_t first, std::int64_t count, std::int64_t k, std::int64_t K, float* out,
                  std::int64_t out_stride) {
-  const auto* f32 = static_cast<const float*>(operand.data);
+  const std::int64_t offset = first * operand.stride + k;
   if (operand.dense == Dense::kOutput) {
-    pack_straight(f32 + k * operand.stride + first, operand.stride, count, K, out, out_stride);
+    pack_straight(straight_row(operand, k) + first, operand.stride, count, K, out, out_stride);
   } else if (operand.dtype == DType::kBF16) {
-    const auto* bf16 = static_cast<const std::uint16_t*>(operand.data);
-    pack_transposed(bf16 + first * operand.stride + k, operand.stride, count, K, out, out_stride);
+    pack_transposed(static_cast<const std::uint16_t*>(operand.data) + offset, operand.stride, count, K, out, out_stride);
   } else {
-    pack_transposed(f32 + first * operand.stride + k, operand.stride, count, K, out, out_stride);
+    pack_transposed(static_cast<const float*>(operand.data) + offset, operand.stride, count, K, out, out_stride);
   }
 }
 
