@@ -119,6 +119,29 @@ TEST(TrainingStep, AccumulatedMicroBatchesFoldInOrder) {
   for (std::size_t i = 0; i < folded.size(); ++i) ASSERT_EQ(folded[i], (parts[0][i] + parts[1][i]) + parts[2][i]) << i;
 }
 
+TEST(TrainingStep, AllocatesNothingOnceItIsWarm) {
+  const auto ctx = make_cpu_context(2);
+  test::TinyModel tiny = test::make_tiny_model(*ctx, test::tiny_config_json("qwen2"));
+  const Batch batch = make_batch();
+  const auto tokens = models::make_token_batch(*ctx, batch.ids, batch.positions, batch.lengths, 53);
+  const Tensor labels =
+      ops::to_device(*ctx, Tensor::host_from<std::int32_t>(batch.labels, {static_cast<std::int64_t>(batch.labels.size())}, DType::kI32));
+  std::int64_t warm = 0;
+  for (int step = 0; step < 5; ++step) {
+    tiny.store->begin_step();
+    for (int k = 0; k < 2; ++k) {
+      tiny.store->begin_micro_batch(k);
+      nn::Tape tape(*ctx);
+      nn::Pass pass{*ctx, *tiny.runner, &tape};
+      tiny.model->cross_entropy(pass, tiny.model->decode(pass, tokens), labels, 0.1F);
+      tape.backward();
+    }
+    tiny.store->gradient_norm();
+    if (step == 1) warm = ctx->allocator().stats().source_allocations;
+  }
+  EXPECT_EQ(ctx->allocator().stats().source_allocations, warm);
+}
+
 TEST(PackedParameter, IsOneMatrixOverNeighbours) {
   const auto ctx = make_cpu_context(1);
   nn::ParameterSet set;
@@ -135,7 +158,8 @@ TEST(WeightDecay, SkipsBiasesAndNorms) {
                            "model.layers.0.self_attn.q_norm.weight", "model.layers.0.self_attn.q_a_layernorm.weight"}) {
     EXPECT_FALSE(nn::has_weight_decay(name)) << name;
   }
-  for (const char* name : {"model.embed_tokens.weight", "lm_head.weight", "model.layers.0.mlp.gate.weight", "model.layers.0.self_attn.o_proj.weight"}) {
+  for (const char* name :
+       {"model.embed_tokens.weight", "lm_head.weight", "model.layers.0.mlp.gate.weight", "model.layers.0.self_attn.o_proj.weight"}) {
     EXPECT_TRUE(nn::has_weight_decay(name)) << name;
   }
 }
