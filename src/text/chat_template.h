@@ -16,12 +16,12 @@
 namespace r1::text {
 
 struct RenderOptions {
-  Json tools;  // list of tool descriptions, or null
+  Json tools = nullptr;  // list of tool descriptions, or null
   bool add_generation_prompt = false;
-  Json arguments = Json::object();  // further variables of the template (enable_thinking, …)
-  SpecialTokens special_tokens;     // bos_token, eos_token, … as the template sees them
-  std::optional<std::tm> now;       // what strftime_now sees; default: the clock
-  std::size_t max_steps = 0;        // bound on the work; 0: grows with the size of the input
+  Json arguments = Json::object();            // further variables of the template (enable_thinking, …)
+  SpecialTokens special_tokens = {};          // bos_token, eos_token, … as the template sees them
+  std::optional<std::tm> now = std::nullopt;  // what strftime_now sees; default: the clock
+  std::size_t max_steps = 0;                  // bound on the work; 0: grows with the size of the input
 };
 
 struct RenderedChat {

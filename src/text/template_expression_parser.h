@@ -1,6 +1,8 @@
 // The part of the template parser that reads expressions; for template_parser.cpp only.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -67,7 +69,7 @@ class ExpressionParser {
       case Type::kEnd:
         return "the end of the template";
       default:
-        return "'" + token.text + "'";
+        return fmt::format("'{}'", token.text);
     }
   }
   bool is_operator(std::string_view text) const { return current().type == Type::kOperator && current().text == text; }
@@ -440,7 +442,7 @@ class ExpressionParser {
 
   static std::string unknown_function(const std::string& what, const std::string& text, const std::vector<std::string>& known) {
     const auto nearest = nearest_name(text, known);
-    return "no " + what + " named '" + text + "'" + (nearest ? "; did you mean '" + *nearest + "'?" : "");
+    return fmt::format("no {} named '{}'{}", what, text, nearest ? fmt::format("; did you mean '{}'?", *nearest) : "");
   }
 
   ExpressionPointer test(ExpressionPointer value) {

@@ -1,5 +1,7 @@
 #include "text/template_lexer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -315,15 +317,15 @@ class Lexer {
         if (open.size() >= 200) reject("brackets nested more than 200 deep");
         open.push_back(c == '(' ? ')' : c == '[' ? ']' : '}');
       } else if (c == ')' || c == ']' || c == '}') {
-        if (open.empty()) reject(std::string("unexpected '") + c + "'");
-        if (open.back() != c) reject(std::string("unexpected '") + c + "', expected '" + open.back() + "'");
+        if (open.empty()) reject(fmt::format("unexpected '{}'", c));
+        if (open.back() != c) reject(fmt::format("unexpected '{}', expected '{}'", c, open.back()));
         open.pop_back();
       }
       push(Type::kOperator, std::string(operation_text));
       advance_to(position_ + operation_text.size());
       return;
     }
-    reject("unexpected character '" + source_.substr(position_, decode_char(source_.data() + position_).length) + "'");
+    reject(fmt::format("unexpected character '{}'", source_.substr(position_, decode_char(source_.data() + position_).length)));
   }
 
   std::string source_;

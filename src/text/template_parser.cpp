@@ -94,14 +94,14 @@ class Parser : public ExpressionParser {
       return result;
     }
     if (word == "break" || word == "continue") {
-      if (loop_depth_ == 0) reject("'" + word + "' outside of a loop");
+      if (loop_depth_ == 0) reject(fmt::format("'{}' outside of a loop", word));
       result.kind = word == "break" ? StatementKind::kBreak : StatementKind::kContinue;
       end_block();
       return result;
     }
     for (const std::string_view other : {"include", "import", "from", "extends", "block", "autoescape", "do", "trans"})
-      if (word == other) reject("'" + word + "' is not supported in chat templates");
-    reject("unknown statement '" + word + "'");
+      if (word == other) reject(fmt::format("'{}' is not supported in chat templates", word));
+    reject(fmt::format("unknown statement '{}'", word));
   }
 
   Statement if_statement(Statement result) {
@@ -173,7 +173,7 @@ class Parser : public ExpressionParser {
     AssignTarget target;
     const std::string name = expect_name();
     for (const std::string_view constant : {"true", "false", "none", "True", "False", "None"})
-      if (name == constant) reject("cannot assign to '" + name + "'");
+      if (name == constant) reject(fmt::format("cannot assign to '{}'", name));
     target.name_id = name_id(name);
     if (allow_attribute && skip_operator(".")) target.attribute = expect_name();
     return target;
