@@ -75,8 +75,9 @@ bool Comparator::equal(Expression gold, Expression prediction) {
 
   if (is(gold, Kind::kUndefined)) return false;
   if (same_structure(gold, prediction)) return true;
-  if (is_relation(gold) && is_set(prediction)) return compare_real_sets(gold, prediction);
+  if (is_relation(gold) && is_set(prediction) && compare_real_sets(gold, prediction)) return true;
   if (is_relation(gold) && is_relation(prediction)) return compare_relations(gold, prediction);
+  // A relation in a set of its own, {x > 3}, is compared as that relation.
   if (is_collection(gold) || is_collection(prediction)) return compare_as_collections(gold, prediction);
   if (is(gold, Kind::kSymbol) || is(prediction, Kind::kSymbol)) return compare_symbols(gold, prediction);
   if (is(gold, Kind::kMatrix) || is(prediction, Kind::kMatrix)) return compare_matrices(gold, prediction);
@@ -135,7 +136,6 @@ bool Comparator::compare_intervals(const Expression& gold, const Expression& pre
 }
 
 bool Comparator::compare_as_collections(const Expression& gold_value, const Expression& predicted_value) {
-  if (is_relation(gold_value) || is_relation(predicted_value)) return false;
   Expression gold = as_collection(gold_value), prediction = as_collection(predicted_value);
   if (same_structure(gold, prediction)) return true;
   if (is(gold, Kind::kInterval) && is(prediction, Kind::kInterval)) return compare_intervals(gold, prediction);

@@ -3,6 +3,7 @@
 
 #include "verify/budget.h"
 #include "verify/latex_parser.h"
+#include "verify/text_scan.h"
 
 namespace r1::verify {
 namespace {
@@ -132,7 +133,7 @@ class PlainParser {
 
 Expression parse_plain_expression(std::string_view text) {
   if (text.size() > static_cast<std::size_t>(kMaxTextBytes)) throw OverBudget{};
-  return PlainParser(text).parse();
+  return PlainParser(strip_spaces(text)).parse();
 }
 
 }  // namespace r1::verify

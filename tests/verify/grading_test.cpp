@@ -91,6 +91,7 @@ TEST(Grading, ComparesRelationsUpToScale) {
   EXPECT_SAME("x > 3", "2x > 6");
   EXPECT_SAME("x > 3", "-2x < -6");
   EXPECT_OTHER("x > 3", "-2x > -6");
+  EXPECT_SAME("x + y = 3", "\\{x + y = 3\\}");
   EXPECT_OTHER("x > 3", "x < 3");
   EXPECT_OTHER("y = 2x + 3", "y = -(2x + 3)");
 }
