@@ -62,7 +62,10 @@ double run(CpuIsa isa, std::int64_t rounds) {
   return run_portable(rounds);
 }
 
-double measure(ThreadPool& threads) {
+}  // namespace
+
+double measure_peak_flops(const ExecContext& ctx) {
+  ThreadPool& threads = ctx.threads();
   constexpr std::int64_t kRounds = 1 << 18;
   constexpr int kTries = 6;  // the best one: others of this machine's jobs must not make us look good
   const CpuIsa isa = cpu_isa();
@@ -79,13 +82,11 @@ double measure(ThreadPool& threads) {
   return best;
 }
 
-}  // namespace
-
 double peak_flops(const ExecContext& ctx) {
   static std::mutex mutex;
   static double measured = 0;
   std::lock_guard lock(mutex);
-  if (measured == 0) measured = measure(ctx.threads());
+  if (measured == 0) measured = measure_peak_flops(ctx);
   return measured;
 }
 

@@ -92,15 +92,13 @@ inline void cross_entropy_gradient(float* logits, std::int64_t V, float temperat
   }
 }
 
-/// Whether `id` is the argmax of the logits (ties: the lowest id).
-inline bool is_argmax(const float* logits, std::int64_t V, std::int64_t id) {
-  const float value = logits[id];
-  const Vec lowest = broadcast(-std::numeric_limits<float>::infinity()), all = broadcast(value);
-  Vec largest = lowest;
-  for (std::int64_t i = 0; i < V; i += kLanes) largest = max(load_first(logits + i, V - i, lowest), largest);
-  if (!(value >= reduce_max(largest))) return false;
-  for (std::int64_t i = 0; i < id; i += kLanes) {
-    if (equal_mask(load_first(logits + i, id - i, lowest), all) != 0 && value > -std::numeric_limits<float>::infinity()) return false;
+/// Whether `id` is the argmax of the logits, the largest of which is known (ties: the lowest id; NaN: no).
+inline bool is_argmax(const float* logits, float largest, std::int64_t id) {
+  if (!(logits[id] == largest)) return false;
+  const float lowest = -std::numeric_limits<float>::infinity();
+  const Vec all = broadcast(largest), absent = broadcast(lowest);
+  for (std::int64_t i = 0; i < id && largest > lowest; i += kLanes) {
+    if (equal_mask(load_first(logits + i, id - i, absent), all) != 0) return false;
   }
   return true;
 }

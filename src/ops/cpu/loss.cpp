@@ -103,7 +103,7 @@ void linear_cross_entropy(const ExecContext& ctx, const Tensor& hidden, const Te
   for_each_logits_row(ctx, hidden, weight, labels, workspace_bytes, gradients ? &head : nullptr, [&](float* logits, std::int64_t t) {
     const LogSoftmaxStats stats = log_softmax_stats(logits, V, 1.0F, false);
     *row(token_loss, t) = -stats.log_prob(logits[label[t]]);
-    *row(is_correct, t) = is_argmax(logits, V, label[t]) ? 1.0F : 0.0F;
+    *row(is_correct, t) = is_argmax(logits, stats.largest, label[t]) ? 1.0F : 0.0F;
     if (gradients) cross_entropy_gradient(logits, V, 1.0F, static_cast<float>(stats.lse()), label[t], gradients->scale);
   });
 }
