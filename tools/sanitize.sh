@@ -29,7 +29,7 @@ if ((${#tests[@]} == 0)); then
   echo "nothing to run under the sanitizers" >&2
   exit 1
 fi
-nice cmake --build "$build" -j "${R1_SANITIZE_JOBS:-2}" --target "${tests[@]}"
+cmake --build "$build" -j "${R1_SANITIZE_JOBS:-2}" --target "${tests[@]}"
 
 # The suite's own results lie beside it; these get a folder of their own.
 if [[ -n "${GTEST_OUTPUT:-}" ]]; then export GTEST_OUTPUT="${GTEST_OUTPUT%/}/asan/"; fi
