@@ -1,6 +1,7 @@
 #include "data/data_files.h"
 
 #include <fmt/format.h>
+#include <fnmatch.h>
 #include <glob.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "data/dataset_card.h"
 
 namespace r1::data {
 namespace {
@@ -79,6 +81,35 @@ std::vector<fs::path> data_files_below(const fs::path& folder) {
   return files;
 }
 
+// The configuration of that name; absent: the default one, else the first.
+const DatasetCard::Configuration* choose_configuration(const DatasetCard& card, const std::optional<std::string>& config) {
+  const DatasetCard::Configuration* chosen = nullptr;
+  for (const DatasetCard::Configuration& candidate : card.configurations) {
+    if (config ? candidate.name == *config : candidate.is_default || candidate.name == "default") chosen = &candidate;
+  }
+  return chosen != nullptr || config ? chosen : &card.configurations.front();
+}
+
+std::map<std::string, std::vector<std::string>> files_of_configuration(const std::string& path,
+                                                                       const DatasetCard::Configuration& configuration) {
+  const auto files = data_files_below(path);
+  std::map<std::string, std::vector<std::string>> splits;
+  for (const auto& [split, patterns] : configuration.patterns) {
+    for (const fs::path& file : files) {
+      const std::string relative = file.lexically_relative(path).string();
+      const bool matches = std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+        return ::fnmatch(replace_all(pattern, "**/", "*").c_str(), relative.c_str(), 0) == 0;
+      });
+      if (matches) splits[split].push_back(file.string());
+    }
+  }
+  if (splits.empty()) {
+    fail(ErrorKind::kData, "{}: the files that README.md names for the configuration '{}' are not there; fetch the data set again", path,
+         configuration.name);
+  }
+  return splits;
+}
+
 }  // namespace
 
 bool is_data_file(std::string_view path) {
@@ -108,6 +139,15 @@ std::map<std::string, std::vector<std::string>> find_data_files(const std::strin
     if (!fs::exists(path, error)) fail(ErrorKind::kData, "{}: no such file or folder", path);
     if (!is_data_file(path)) fail(ErrorKind::kData, "{}: expected a data file of a known kind ({})", path, data_file_kinds());
     return {{"train", {path}}};
+  }
+  if (const auto card = read_dataset_card(path)) {
+    if (const auto* configuration = choose_configuration(*card, config)) return files_of_configuration(path, *configuration);
+    if (!fs::is_directory(fs::path(path) / *config, error)) {
+      std::vector<std::string> names;
+      for (const auto& candidate : card->configurations) names.push_back(candidate.name);
+      fail(ErrorKind::kData, "{}: expected a configuration that README.md names, found '{}'; there are: {}", path, *config,
+           join(names, ", "));
+    }
   }
   fs::path folder = path;
   if (config && *config != "default") {

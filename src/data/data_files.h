@@ -10,7 +10,8 @@
 namespace r1::data {
 
 /// Split → files in the order of their names. `path` is a file (split "train"), a pattern with *, ? or [ ] (split "train"), or a
-/// folder. In a folder, `config` names a sub-folder; files belong to the split that a part of their path names (train, test,
+/// folder. In a folder whose README.md names configurations (data/dataset_card.h), `config` is one of them (absent: the default
+/// one, else the first). In others `config` names a sub-folder; files belong to the split that a part of their path names (train, test,
 /// validation and their usual synonyms, as in train.jsonl, test-00000-of-00002.parquet, validation/part-0.csv), and all
 /// to "train" when none names one. Throws Error(kData) when nothing fits.
 std::map<std::string, std::vector<std::string>> find_data_files(const std::string& path, const std::optional<std::string>& config);

@@ -122,6 +122,29 @@ TEST_F(OpenDataset, ConfigurationsAreSubFoldersAndPatternsAreExpanded) {
   }
 }
 
+TEST_F(OpenDataset, TheCardOfAHubDatasetNamesItsConfigurations) {
+  const std::string card =
+      "---\nlicense: mit\nconfigs:\n- config_name: all\n  data_files:\n  - split: train\n    path: all/train-*\n"
+      "- config_name: default\n  data_files:\n  - split: train\n    path:\n    - data/train-*\n    - \"more/**/x-*.jsonl\"\n"
+      "  - split: held_out\n    path: data/held-*\ndataset_info:\n- config_name: ignored\n---\n# words: more\n";
+  folder_.write("d/README.md", card);
+  folder_.write("d/all/train-0.jsonl", "{\"a\": 1}\n");
+  folder_.write("d/data/train-0.jsonl", "{\"a\": 2}\n{\"a\": 3}\n");
+  folder_.write("d/data/held-0.jsonl", "{\"a\": 4}\n");
+  folder_.write("d/more/deep/x-0.jsonl", "{\"a\": 5}\n");
+  EXPECT_EQ(open_path(folder_.file("d"))->num_rows(), 3);
+  EXPECT_EQ(open_path(folder_.file("d"), "held_out")->row(0).at("a"), 4);
+  EXPECT_EQ(open_dataset({.name = folder_.file("d"), .config = "all", .split = "train"})->row(0).at("a"), 1);
+  try {
+    open_dataset({.name = folder_.file("d"), .config = "none", .split = "train"});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("there are: all, default"));
+  }
+  folder_.write("e/README.md", "---\nconfigs:\n- config_name: x\n  data_files: ../secret/*\n---\n");
+  EXPECT_THAT(error_of(folder_.file("e")), HasSubstr("README.md:4: expected a file pattern inside the folder"));
+}
+
 TEST_F(OpenDataset, SplitsCanBeSliced) {
   std::string lines;
   for (int i = 0; i < 10; ++i) lines += "{\"a\": " + std::to_string(i) + "}\n";
