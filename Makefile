@@ -26,7 +26,9 @@ configure: deps
 build: configure
 	@cmake --build $(BUILD) -j $(JOBS)
 
-demo: build
+# The programs alone: a first look should not wait for the tests.
+demo: configure
+	@cmake --build $(BUILD) -j $(JOBS) --target r1_train_app r1_inspect_app
 	@tools/demo.sh
 
 test: build

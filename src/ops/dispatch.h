@@ -70,8 +70,14 @@ const char* cpu_isa_name(CpuIsa isa);
 
 /// Each backend's table.
 const OpTable& reference_table();
-namespace cpu_portable { const OpTable& table(); }
-namespace cpu_avx2 { const OpTable& table(); }
-namespace cpu_avx512 { const OpTable& table(); }
+namespace cpu_portable {
+const OpTable& table();
+}
+namespace cpu_avx2 {
+const OpTable& table();
+}
+namespace cpu_avx512 {
+const OpTable& table();
+}
 
 }  // namespace r1::ops

@@ -9,9 +9,9 @@ namespace r1::ops {
 
 /// Gradients that linear_cross_entropy computes in the same pass over the logits.
 struct CrossEntropyGradients {
-  float scale = 1;                             // d(total loss)/d(token loss), the same for every labelled token
-  Tensor* hidden = nullptr;                    // [T, H] f32, overwritten (0 for rows without a label)
-  Tensor* weight = nullptr;                    // [V, H] f32
+  float scale = 1;           // d(total loss)/d(token loss), the same for every labelled token
+  Tensor* hidden = nullptr;  // [T, H] f32, overwritten (0 for rows without a label)
+  Tensor* weight = nullptr;  // [V, H] f32
   Accumulate accumulate_weight = Accumulate::kNo;
 };
 

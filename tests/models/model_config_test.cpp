@@ -29,13 +29,15 @@ std::string tiny_with(const std::string& from, const std::string& to) { return r
 TEST(ModelConfig, ReadsBothStylesOfPublishedFiles) {
   const ModelConfig v4 = parse_model_config(test::tiny_config_json("llama", R"(, "torch_dtype": "bfloat16", "rope_theta": 500000.0,
       "eos_token_id": [7, 9], "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-      "original_max_position_embeddings": 8192})"), "v4");
+      "original_max_position_embeddings": 8192})"),
+                                            "v4");
   EXPECT_EQ(v4.torch_dtype, DType::kBF16);
   EXPECT_EQ(v4.rope_theta, 500000);
   EXPECT_EQ(v4.rope_scaling.rope_type, "llama3");
   EXPECT_THAT(v4.eos_token_ids, ::testing::ElementsAre(7, 9));
   const ModelConfig v5 = parse_model_config(
-      test::tiny_config_json("qwen2", R"(, "dtype": "float16", "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"})"), "v5");
+      test::tiny_config_json("qwen2", R"(, "dtype": "float16", "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"})"),
+      "v5");
   EXPECT_EQ(v5.torch_dtype, DType::kF16);
   EXPECT_EQ(v5.rope_theta, 1000000);
 }
@@ -45,7 +47,8 @@ TEST(ModelConfig, NamesWhatIsMissingImpossibleOrNotSupported) {
   EXPECT_THAT(message_of(tiny_with("\"hidden_size\": 24, ", "")), AllOf(HasSubstr("config.json"), HasSubstr("'hidden_size' is missing")));
   EXPECT_THAT(message_of(tiny_with("\"hidden_size\": 24", "\"hidden_size\": -24")), HasSubstr("found -24"));
   EXPECT_THAT(message_of(tiny_with("\"hidden_size\": 24", "\"hidden_size\": \"24\"")), HasSubstr("expected an integer"));
-  EXPECT_THAT(message_of(tiny_with("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3")), HasSubstr("multiple of num_key_value_heads (3)"));
+  EXPECT_THAT(message_of(tiny_with("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3")),
+              HasSubstr("multiple of num_key_value_heads (3)"));
   EXPECT_THAT(message_of(tiny_with("\"head_dim\": 6", "\"head_dim\": 7")), HasSubstr("even"));
   EXPECT_THAT(message_of(test::tiny_config_json("mamba")), AllOf(HasSubstr("'mamba'"), HasSubstr("qwen2")));
   EXPECT_THAT(message_of(test::tiny_config_json("qwen2", R"(, "rope_scaling": {"rope_type": "longrope"})")), HasSubstr("'longrope'"));
