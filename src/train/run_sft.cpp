@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/files.h"
 #include "base/json.h"
@@ -102,9 +103,11 @@ Setup prepare(const config::SftConfig& config) {
   return setup;
 }
 
-std::shared_ptr<const TrainingRows> load_eval_rows(const config::SftConfig& config, const Setup& setup, ThreadPool& threads) {
+// max_rows: the first ones alone, without the cache (pre-flight); -1: all.
+std::shared_ptr<const TrainingRows> load_eval_rows(const config::SftConfig& config, const Setup& setup, ThreadPool& threads,
+                                                   std::int64_t max_rows) {
   if (!config.evaluates()) return nullptr;
-  const SftDataOptions options{config.dataset_test_split, config.eval_packing.value_or(config.packing), -1, true};
+  const SftDataOptions options{config.dataset_test_split, config.eval_packing.value_or(config.packing), max_rows, max_rows < 0};
   SftData data = load_sft_data(config, options, *setup.tokenizer, setup.chat, setup.model_config.vocab_size, threads);
   log::info("evaluation: {} rows of split '{}', {} tokens", data.summary.num_rows, config.dataset_test_split, data.summary.num_tokens);
   return data.rows;
@@ -162,8 +165,10 @@ std::string describe(const SftDataSummary& summary, const config::SftConfig& con
 
 void print_plan(const config::SftConfig& config, const Setup& setup) {
   const auto ctx = make_cpu_context(config.num_threads);
-  const SftDataOptions options{config.dataset_train_split, config.packing, config.plan == config::PlanMode::kFull ? -1 : kPlanRows, false};
+  const std::int64_t max_rows = config.plan == config::PlanMode::kFull ? std::numeric_limits<std::int64_t>::max() : kPlanRows;
+  const SftDataOptions options{config.dataset_train_split, config.packing, max_rows, false};
   const SftData data = load_sft_data(config, options, *setup.tokenizer, setup.chat, setup.model_config.vocab_size, ctx->threads());
+  load_eval_rows(config, setup, ctx->threads(), max_rows);  // a test split that is missing or broken is told here
   const auto model = models::make_model(setup.model_config);
   const auto parameters = static_cast<double>(model->parameters().num_elements());
   const auto dataset = open_sft_dataset(config, config.dataset_train_split, -1);
@@ -265,7 +270,7 @@ void run_sft(const config::SftConfig& config) {
   SftData data = load_sft_data(config, {config.dataset_train_split, config.packing, -1, true}, *setup.tokenizer, setup.chat,
                                setup.model_config.vocab_size, ctx->threads());
   log::info("data: {}", describe(data.summary, config));
-  const auto eval_rows = load_eval_rows(config, setup, ctx->threads());
+  const auto eval_rows = load_eval_rows(config, setup, ctx->threads(), -1);
 
   const auto model = models::make_model(setup.model_config);
   const auto store = parallel::make_replicated_store(*ctx, model->parameters(), parallel::OptimizerState::kAdamW);
