@@ -34,6 +34,7 @@ cmake --build "$build" -j "${R1_SANITIZE_JOBS:-2}" --target "${tests[@]}"
 # The suite's own results lie beside it; these get a folder of their own.
 if [[ -n "${GTEST_OUTPUT:-}" ]]; then export GTEST_OUTPUT="${GTEST_OUTPUT%/}/asan/"; fi
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1}"
+export LSAN_OPTIONS="${LSAN_OPTIONS:-suppressions=$source_folder/tests/support/leaks.supp:print_suppressions=0}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
 status=0
 for name in "${tests[@]}"; do

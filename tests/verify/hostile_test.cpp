@@ -12,6 +12,15 @@
 namespace r1::verify {
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__)
+// The sanitizers slow this code 10 to 40 times; there the point is what they find. The real limit is held in the plain build.
+constexpr double kLimitSeconds = 2.0;
+constexpr std::uint64_t kRandomTexts = 50;
+#else
+constexpr double kLimitSeconds = 0.05;
+constexpr std::uint64_t kRandomTexts = 500;
+#endif
+
 std::string repeated(std::string_view piece, std::uint64_t count) {
   std::string text;
   text.reserve(piece.size() * count);
@@ -142,17 +151,17 @@ TEST(HostileTexts, NamedOnesAreDecidedWithinFiftyMilliseconds) {
       repeated("$$ \\boxed{", 10'000),
   };
   for (const std::string& text : texts) {
-    EXPECT_LE(seconds_of_verdict(text, text + " "), 0.05) << text.substr(0, 60);
-    EXPECT_LE(seconds_of_verdict("$1$", text), 0.05) << text.substr(0, 60);
+    EXPECT_LE(seconds_of_verdict(text, text + " "), kLimitSeconds) << text.substr(0, 60);
+    EXPECT_LE(seconds_of_verdict("$1$", text), kLimitSeconds) << text.substr(0, 60);
   }
 }
 
 TEST(HostileTexts, RandomOnesAreDecidedWithinFiftyMilliseconds) {
-  const std::uint64_t count = std::getenv("R1_TEST_FULL") ? 10'000 : 500;
+  const std::uint64_t count = std::getenv("R1_TEST_FULL") ? 10'000 : kRandomTexts;
   double worst = 0, sum = 0;
   for (std::uint64_t seed = 0; seed < count; ++seed) {
     const double seconds = seconds_of_verdict(hostile_text(seed), hostile_text(seed / 2));
-    EXPECT_LE(seconds, 0.05) << "seed " << seed << ": " << hostile_text(seed).substr(0, 80);
+    EXPECT_LE(seconds, kLimitSeconds) << "seed " << seed << ": " << hostile_text(seed).substr(0, 80);
     worst = std::max(worst, seconds);
     sum += seconds;
   }
