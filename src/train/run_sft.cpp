@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <limits>
 
 #include "base/files.h"
@@ -79,6 +80,10 @@ void refuse_what_is_not_there_yet(const config::SftConfig& config) {
   }
   for (const char* key : kWithoutEffect) {
     if (config.given(key)) log::notice("{} has no effect on supervised training on one rank", config.place_of(key));
+  }
+  if (config.dataset_config && !config.dataset_mixture &&
+      (data::is_builtin(config.dataset_name) || std::filesystem::is_regular_file(config.dataset_name))) {
+    log::notice("{} has no effect: {} has no configurations", config.place_of("dataset_config"), config.dataset_name);
   }
   if (config.accelerate.sharding_strategy != config::ShardingStrategy::kReplicated) {
     log::notice("{}: with one rank every ZeRO stage equals plain training", config.accelerate.path);

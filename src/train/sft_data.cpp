@@ -111,7 +111,7 @@ SftData load_sft_data(const config::SftConfig& config, const SftDataOptions& opt
     fail(ErrorKind::kData,
          "{} ({}): every label is masked, nothing would be learnt; look at assistant_only_loss, completion_only_loss, max_length ({}) and "
          "the rows",
-         config.dataset_name, options.split, max_length);
+         dataset_title(config), options.split, max_length);
   }
   result.first_row = rows.describe(0);
   result.rows = std::make_shared<PackedRows>(std::move(store), std::move(packing.blocks), attention);

@@ -39,7 +39,9 @@ TEST_F(Recipes, ThatOfFebruary2025IsPlannedWithANoticeForEachKeyOfThePythonStack
 TEST_F(Recipes, TheNewestOnesArePlanned) {
   for (const char* name : {"head_sft_openr1_distill", "head_sft_olympiccoder_7b"}) {
     SCOPED_TRACE(name);
-    expect_planned(plan(typed_in(name)));
+    const auto done = plan(typed_in(name));
+    expect_planned(done);
+    EXPECT_THAT(done.err, ::testing::HasSubstr("'dataset_config' has no effect: builtin/chain"));
   }
 }
 
