@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 
 #include <cstdlib>
-#include <ctime>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -95,7 +94,8 @@ TEST(Yaml, AssignmentsCarryTheirPlace) {
 #ifdef __SANITIZE_ADDRESS__
 constexpr double kMaxMilliseconds = 1000;  // the sanitizers slow yaml-cpp down by more than ten
 #else
-constexpr double kMaxMilliseconds = 50;
+// 50 ms in the full run. Elsewhere the machine may be busy with anything: there only a blow-up is to be found.
+const double kMaxMilliseconds = std::getenv("R1_TEST_FULL") != nullptr ? 50 : 1000;
 #endif
 
 double thread_milliseconds() {

@@ -204,7 +204,9 @@ Outcome run_mutants(Mutator mutator, int count, const std::string& file, const U
       ADD_FAILURE() << "mutant " << i << ": " << error.what() << "\n" << mutant;
     }
     const double seconds = cpu_seconds() - begin;
-    if (seconds > 0.1) ADD_FAILURE() << "mutant " << i << " took " << seconds << " s:\n" << mutant.substr(0, 3000);
+    // 100 ms in the full run. Elsewhere the machine may be busy with anything: there only a blow-up is to be found.
+    if (seconds > (std::getenv("R1_TEST_FULL") != nullptr ? 0.1 : 2.0))
+      ADD_FAILURE() << "mutant " << i << " took " << seconds << " s:\n" << mutant.substr(0, 3000);
     outcome.slowest = std::max(outcome.slowest, seconds);
     if (testing::Test::HasFailure()) break;
   }
