@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -202,6 +203,10 @@ TEST(RewardSpeed, ScoresAThousandCompletionsByAllFunctionsAndTheSameOnAnyNumberO
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }
   GTEST_LOG_(INFO) << "1,024 completions of 2,000 characters by 11 functions on 2 threads: " << best << " s";
+  // The goal of the suite, held in the full run: elsewhere the machine may be busy with anything.
+  if (std::getenv("R1_TEST_FULL") != nullptr) {
+    EXPECT_LE(best, 0.5);
+  }
   EXPECT_EQ(scores.total, rewards.score(completions, nullptr).total);
 }
 
