@@ -1,0 +1,90 @@
+// Continuous batching: prefill chunks and decode steps of many sequences share each forward pass of the model.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/sampling_params.h"
+#include "models/causal_lm.h"
+#include "nn/unit_runner.h"
+
+namespace r1::text {
+class Tokenizer;
+}
+
+namespace r1::engine {
+
+/// One completion to make. (row_id, sample) names its random stream: the text depends on nothing else that is in flight.
+struct Request {
+  std::uint64_t row_id = 0;
+  std::uint32_t sample = 0;
+  std::shared_ptr<const std::vector<std::int32_t>> prompt_ids;  // at least one id; samples of one prompt may share it
+  std::shared_ptr<const SamplingParams> params;
+};
+
+enum class FinishReason : std::uint8_t {
+  kStop,          // a stop token or a stop text
+  kMaxNewTokens,  // "length": max_new_tokens reached
+  kMaxModelLen,   // "length": prompt and completion fill max_model_len
+};
+
+struct Completion {
+  std::uint64_t row_id = 0;
+  std::uint32_t sample = 0;
+  std::vector<std::int32_t> ids;  // without the prompt; a stop token is the last one
+  std::vector<float> log_probs;   // log_softmax(logits / temperature)[id] before penalty and filters; temperature 1 when greedy
+  FinishReason finish_reason = FinishReason::kStop;
+  std::string text;  // decoded without special tokens, cut before the stop text; empty without a tokenizer
+};
+
+struct EngineOptions {
+  std::uint64_t seed = 42;
+  std::int64_t max_model_len = 0;  // 0 = the model's max_position_embeddings
+  std::int64_t kv_cache_bytes =
+      0;  // of all layers together; 0 = enough for max_num_sequences of max_model_len, at most half the free memory
+  int max_num_sequences = 256;
+  std::int64_t max_batch_tokens = 512;  // tokens of one forward pass; longer prefills are cut into chunks
+  int block_size = 32;
+  bool prefix_cache = true;
+};
+
+/// What the last step did, and the sums since the engine was made.
+struct EngineStats {
+  std::int64_t running = 0, waiting = 0;
+  std::int64_t used_blocks = 0, num_blocks = 0;
+  std::int64_t steps = 0, prefill_tokens = 0, decode_tokens = 0, cached_prompt_tokens = 0, preemptions = 0;
+  std::int64_t slot_steps = 0, idle_slot_steps = 0;  // slots offered and slots without a sequence, while any request was unfinished
+};
+
+/// The model's values must be readable through the runner whenever step() is called. Not thread-safe.
+class Engine {
+ public:
+  /// tokenizer may be null when no text is wanted and no request has stop texts. Throws Error(kOutOfMemory) when the cache cannot hold
+  /// one sequence of max_model_len.
+  Engine(const ExecContext& ctx, models::CausalLM& model, nn::UnitRunner& runner, const text::Tokenizer* tokenizer, EngineOptions options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Throws Error(kData) for an empty prompt or one of max_model_len tokens or more, naming the row.
+  void add(Request request);
+  bool has_unfinished() const;
+  /// One forward pass. Returns the completions that it ended.
+  std::vector<Completion> step();
+  /// All of them, in the order of the requests. Nothing else may be in flight.
+  std::vector<Completion> generate(std::span<const Request> requests);
+
+  /// The model has other values now: forgets the prefix cache. Nothing may be in flight.
+  void weights_changed();
+  const EngineStats& stats() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace r1::engine
