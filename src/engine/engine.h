@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -24,6 +25,7 @@ struct Request {
   std::uint32_t sample = 0;
   std::shared_ptr<const std::vector<std::int32_t>> prompt_ids;  // at least one id; samples of one prompt may share it
   std::shared_ptr<const SamplingParams> params;
+  std::function<void(std::int32_t id)> on_token;  // called with each token as it is drawn; may be empty
 };
 
 enum class FinishReason : std::uint8_t {
@@ -63,7 +65,7 @@ struct EngineStats {
 /// The model's values must be readable through the runner whenever step() is called. Not thread-safe.
 class Engine {
  public:
-  /// tokenizer may be null when no text is wanted and no request has stop texts. Throws Error(kOutOfMemory) when the cache cannot hold
+  /// tokenizer may be null when no text is wanted and no request has stop texts. Throws Error(kMemory) when the cache cannot hold
   /// one sequence of max_model_len.
   Engine(const ExecContext& ctx, models::CausalLM& model, nn::UnitRunner& runner, const text::Tokenizer* tokenizer, EngineOptions options);
   ~Engine();

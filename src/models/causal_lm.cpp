@@ -7,6 +7,7 @@
 
 #include "models/rope_scaling.h"
 #include "ops/copy.h"
+#include "ops/embedding.h"
 #include "ops/linear.h"
 
 namespace r1::models {
@@ -119,6 +120,16 @@ nn::SelectedLogProbs CausalLM::log_probs(nn::Pass& pass, const nn::Activations& 
     return selected.log_probs;
   });
   return selected;
+}
+
+Tensor CausalLM::logits(nn::Pass& pass, const nn::Activations& state, const Tensor& rows) {
+  const auto gathered = [&](const nn::Var& all) {
+    if (!all.defined()) return nn::Var{};
+    nn::Var some{pass.ctx.empty({rows.dim(0), all.value.dim(1)}), -1};
+    ops::embedding(pass.ctx, rows, all.value, some.value);  // a table whose rows are looked up
+    return some;
+  };
+  return logits(pass, {gathered(state.hidden), gathered(state.residual)});
 }
 
 Tensor CausalLM::logits(nn::Pass& pass, const nn::Activations& state) {

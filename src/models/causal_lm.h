@@ -43,6 +43,10 @@ class CausalLM {
   nn::SelectedLogProbs log_probs(nn::Pass& pass, const nn::Activations& state, const Tensor& ids, float temperature);
   /// [num_tokens, vocab_size] f32; without a tape only.
   Tensor logits(nn::Pass& pass, const nn::Activations& state);
+  /// Of some tokens alone: rows [num_rows] i32, repeats allowed. [num_rows, vocab_size] f32.
+  Tensor logits(nn::Pass& pass, const nn::Activations& state, const Tensor& rows);
+
+  ops::AttentionHeads heads() const;
 
  protected:
   explicit CausalLM(ModelConfig config);
@@ -60,7 +64,6 @@ class CausalLM {
   nn::Init projection_init(std::int64_t fan_in, bool is_residual_output = false) const;
 
   nn::Rotary& rotary() { return rotary_; }
-  ops::AttentionHeads heads() const;
 
  private:
   /// Runs body on the normalised state with the head's values acquired.

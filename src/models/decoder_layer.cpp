@@ -57,12 +57,13 @@ nn::Linear DecoderModel::declare_linear(int layer_index, std::vector<const char*
   return {nn::PackedParameter(std::move(weights)), bias ? nn::PackedParameter(std::move(biases)) : nn::PackedParameter()};
 }
 
-nn::Var DecoderModel::attend(nn::Pass& pass, const DecoderLayer& p, const nn::Var& x, const TokenBatch& batch) {
+nn::Var DecoderModel::attend(nn::Pass& pass, int layer_index, const nn::Var& x, const TokenBatch& batch) {
+  const DecoderLayer& p = layers_[static_cast<std::size_t>(layer_index)];
   const ModelConfig& c = config();
   if (!features_.qk_norm) {
     const nn::Var qkv = nn::linear(pass, x, p.qkv_proj);
     const nn::Var rotated = nn::rope(pass, qkv, batch.position_ids, rotary(), c.num_attention_heads + c.num_key_value_heads, c.head_dim);
-    return nn::attention(pass, rotated, batch.attention, heads());
+    return nn::attention(pass, rotated, batch.attention, heads(), layer_index);
   }
   const auto normed_heads = [&](const nn::Linear& projection, const nn::PackedParameter& norm, int num_heads) {
     const nn::Var projected = nn::linear(pass, x, projection);
@@ -73,14 +74,14 @@ nn::Var DecoderModel::attend(nn::Pass& pass, const DecoderLayer& p, const nn::Va
   };
   const nn::Var q = normed_heads(p.q_proj, p.q_norm, c.num_attention_heads);
   const nn::Var k = normed_heads(p.k_proj, p.k_norm, c.num_key_value_heads);
-  return nn::attention(pass, q, k, nn::linear(pass, x, p.v_proj), batch.attention, heads());
+  return nn::attention(pass, q, k, nn::linear(pass, x, p.v_proj), batch.attention, heads(), layer_index);
 }
 
 nn::Activations DecoderModel::layer(nn::Pass& pass, int layer_index, const nn::Activations& in, const TokenBatch& batch) {
   const DecoderLayer& p = layers_[static_cast<std::size_t>(layer_index)];
   const float eps = config().rms_norm_eps;
   const auto [x, residual] = nn::add_rms_norm(pass, in.hidden, in.residual, p.input_layernorm, eps);
-  const nn::Var attended = nn::linear(pass, attend(pass, p, x, batch), p.o_proj);
+  const nn::Var attended = nn::linear(pass, attend(pass, layer_index, x, batch), p.o_proj);
   const auto [y, residual2] = nn::add_rms_norm(pass, attended, residual, p.post_attention_layernorm, eps);
   return {nn::linear(pass, nn::swiglu(pass, nn::linear(pass, y, p.gate_up_proj)), p.down_proj), residual2};
 }

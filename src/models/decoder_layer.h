@@ -32,7 +32,7 @@ class DecoderModel : public CausalLM {
  private:
   void declare_attention(int layer_index, DecoderLayer& p);
   nn::PackedParameter declare_norm(int layer_index, const char* module, std::int64_t width);
-  nn::Var attend(nn::Pass& pass, const DecoderLayer& p, const nn::Var& x, const TokenBatch& batch);
+  nn::Var attend(nn::Pass& pass, int layer_index, const nn::Var& x, const TokenBatch& batch);
   nn::Linear declare_linear(int layer_index, std::vector<const char*> modules, std::vector<std::int64_t> out_features,
                             std::int64_t in_features, bool bias, bool is_residual_output);
 

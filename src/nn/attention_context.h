@@ -2,16 +2,34 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 #include "tensor/tensor.h"
 
 namespace r1::nn {
 
+/// A batch's way into the paged cache of the engine; layouts and dtypes: ops/paged_attention.h.
+struct PagedCache {
+  struct Layer {
+    Tensor keys, values;
+  };
+  std::vector<Layer> layers;  // one per decoder layer
+  Tensor slot_mapping;        // [num_tokens] i32: where each token's key and value go
+  Tensor context_lens;        // [num_sequences] i32, the batch's tokens included
+  Tensor block_tables;        // [num_sequences, max_blocks] i32
+};
+
 /// Sequence borders of a batch whose tokens are packed into one axis. An argument of the forward pass, not a global.
 struct AttentionContext {
-  Tensor cu_seqlens;  // [num_sequences + 1] i32 on the device: first token of each sequence, last = num_tokens
+  Tensor cu_seqlens;                        // [num_sequences + 1] i32 on the device: first token of each sequence, last = num_tokens
+  std::shared_ptr<const PagedCache> cache;  // null in training: a sequence's tokens all stand in the batch
 
-  static AttentionContext varlen(Tensor cu_seqlens) { return {std::move(cu_seqlens)}; }
+  static AttentionContext varlen(Tensor cu_seqlens) { return {std::move(cu_seqlens), nullptr}; }
+  /// Prefill chunks and decode steps: keys and values go into the cache first, then each token attends through its block table.
+  static AttentionContext paged(Tensor cu_seqlens, std::shared_ptr<const PagedCache> cache) {
+    return {std::move(cu_seqlens), std::move(cache)};
+  }
 };
 
 }  // namespace r1::nn

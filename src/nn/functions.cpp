@@ -9,6 +9,7 @@
 #include "ops/linear.h"
 #include "ops/loss.h"
 #include "ops/norm.h"
+#include "ops/paged_attention.h"
 
 namespace r1::nn {
 namespace {
@@ -30,10 +31,19 @@ struct AttentionOutput {
   Tensor lse;  // under a tape only
 };
 
-AttentionOutput run_attention(Pass& pass, const QkvViews& views, const AttentionContext& context, const ops::AttentionHeads& heads) {
+AttentionOutput run_attention(Pass& pass, const QkvViews& views, const AttentionContext& context, const ops::AttentionHeads& heads,
+                              int layer_index) {
   const ExecContext& ctx = pass.ctx;
   const std::int64_t num_tokens = views.q.dim(0);
   AttentionOutput result{output(pass, ctx.empty({num_tokens, std::int64_t{heads.num_attention_heads} * heads.head_dim})), {}};
+  if (context.cache != nullptr) {
+    R1_ASSERT(pass.tape == nullptr, "attention through a paged cache carries no gradient");
+    const PagedCache& cache = *context.cache;
+    auto [keys, values] = cache.layers.at(static_cast<std::size_t>(layer_index));
+    ops::write_kv_cache(ctx, views.k, views.v, cache.slot_mapping, heads, keys, values);
+    ops::paged_attention(ctx, views.q, keys, values, context.cu_seqlens, cache.context_lens, cache.block_tables, heads, result.out.value);
+    return result;
+  }
   if (pass.tape != nullptr) result.lse = ctx.empty({num_tokens, heads.num_attention_heads});
   ops::attention(ctx, views.q, views.k, views.v, context.cu_seqlens, heads, result.out.value, result.lse.defined() ? &result.lse : nullptr);
   return result;
@@ -130,8 +140,8 @@ Var rope(Pass& pass, Var x, const Tensor& position_ids, const Rotary& rotary, in
   return x;
 }
 
-Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const ops::AttentionHeads& heads) {
-  const AttentionOutput result = run_attention(pass, split_qkv(qkv.value, heads), context, heads);
+Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const ops::AttentionHeads& heads, int layer_index) {
+  const AttentionOutput result = run_attention(pass, split_qkv(qkv.value, heads), context, heads, layer_index);
   if (pass.tape != nullptr) {
     pass.tape->record({qkv.value, result.out.value, result.lse}, [qkv, result, heads, cu_seqlens = context.cu_seqlens](Tape& tape) {
       const Tensor grad_out = tape.take_gradient(result.out.slot);
@@ -147,8 +157,9 @@ Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const
   return result.out;
 }
 
-Var attention(Pass& pass, const Var& q, const Var& k, const Var& v, const AttentionContext& context, const ops::AttentionHeads& heads) {
-  const AttentionOutput result = run_attention(pass, {q.value, k.value, v.value}, context, heads);
+Var attention(Pass& pass, const Var& q, const Var& k, const Var& v, const AttentionContext& context, const ops::AttentionHeads& heads,
+              int layer_index) {
+  const AttentionOutput result = run_attention(pass, {q.value, k.value, v.value}, context, heads, layer_index);
   if (pass.tape != nullptr) {
     pass.tape->record(
         {q.value, k.value, v.value, result.out.value, result.lse}, [q, k, v, result, heads, cu_seqlens = context.cu_seqlens](Tape& tape) {

@@ -36,11 +36,13 @@ NormedResidual add_rms_norm(Pass& pass, const Var& x, const Var& residual, const
 Var rope(Pass& pass, Var x, const Tensor& position_ids, const Rotary& rotary, int num_heads, int head_dim);
 
 /// Causal attention on the fused projection qkv [num_tokens, (Hq + 2 Hkv) * D]: all query heads, then key heads, then value
-/// heads. Returns [num_tokens, Hq * D]. Saves qkv, the output and lse.
-Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const ops::AttentionHeads& heads);
+/// heads. Returns [num_tokens, Hq * D]. Saves qkv, the output and lse. layer_index names the layer's part of a paged cache, which is
+/// for passes without a tape.
+Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const ops::AttentionHeads& heads, int layer_index);
 
 /// The same on separate projections q [num_tokens, Hq * D], k and v [num_tokens, Hkv * D].
-Var attention(Pass& pass, const Var& q, const Var& k, const Var& v, const AttentionContext& context, const ops::AttentionHeads& heads);
+Var attention(Pass& pass, const Var& q, const Var& k, const Var& v, const AttentionContext& context, const ops::AttentionHeads& heads,
+              int layer_index);
 
 /// The same elements under another shape.
 Var view(Pass& pass, const Var& x, const Shape& shape);

@@ -1,0 +1,52 @@
+#include "engine/kv_cache.h"
+
+#include <fstream>
+#include <limits>
+#include <string>
+
+#include "ops/elementwise.h"
+#include "ops/paged_attention.h"
+
+namespace r1::engine {
+
+std::int64_t kv_block_bytes(const models::CausalLM& model, int block_size) {
+  const ops::AttentionHeads heads = model.heads();
+  const std::int64_t elements =
+      ops::key_cache_shape(1, heads, block_size).num_elements() + ops::value_cache_shape(1, heads, block_size).num_elements();
+  return elements * static_cast<std::int64_t>(sizeof(float)) * model.config().num_hidden_layers;
+}
+
+std::int64_t available_host_bytes() {
+  std::int64_t available = std::numeric_limits<std::int64_t>::max();
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string key, unit; meminfo >> key;) {
+    std::int64_t kibibytes = 0;
+    if (meminfo >> kibibytes && key == "MemAvailable:") available = kibibytes * 1024;
+    std::getline(meminfo, unit);
+  }
+  std::int64_t limit = 0, used = 0;
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit && std::ifstream("/sys/fs/cgroup/memory.current") >> used) {
+    available = std::min(available, std::max<std::int64_t>(limit - used, 0));
+  }
+  return available;
+}
+
+KvCache::KvCache(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int block_size) {
+  const ops::AttentionHeads heads = model.heads();
+  for (int layer = 0; layer < model.config().num_hidden_layers; ++layer) {
+    // Not touched here: pages come from the system as blocks are first written.
+    layers_.push_back(
+        {ctx.empty(ops::key_cache_shape(num_blocks, heads, block_size)), ctx.empty(ops::value_cache_shape(num_blocks, heads, block_size))});
+  }
+}
+
+void KvCache::copy_block(const ExecContext& ctx, BlockId from, BlockId to) {
+  for (const nn::PagedCache::Layer& layer : layers_) {
+    for (const Tensor* cache : {&layer.keys, &layer.values}) {
+      Tensor target = cache->rows(to, to + 1);
+      ops::copy(ctx, cache->rows(from, from + 1), target);
+    }
+  }
+}
+
+}  // namespace r1::engine

@@ -1,0 +1,31 @@
+// The tensors behind the blocks: keys and values of all layers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "engine/block_allocator.h"
+#include "models/causal_lm.h"
+#include "nn/attention_context.h"
+
+namespace r1::engine {
+
+/// Bytes of one block over all layers (f32).
+std::int64_t kv_block_bytes(const models::CausalLM& model, int block_size);
+
+/// Memory that the process may still take, in bytes: the system's available memory, the control group's limit where there is a lower one.
+std::int64_t available_host_bytes();
+
+class KvCache {
+ public:
+  KvCache(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int block_size);
+
+  const std::vector<nn::PagedCache::Layer>& layers() const { return layers_; }
+  /// In all layers.
+  void copy_block(const ExecContext& ctx, BlockId from, BlockId to);
+
+ private:
+  std::vector<nn::PagedCache::Layer> layers_;
+};
+
+}  // namespace r1::engine
