@@ -43,6 +43,10 @@ NameComparison compare_names(const io::Safetensors& files, models::CausalLM& mod
 }
 
 void load_weights(const std::string& folder, models::CausalLM& model, parallel::ParameterStore& store) {
+  load_weights(folder, model, [&](const nn::Parameter& parameter, const Tensor& value) { store.set_value(parameter, value); });
+}
+
+void load_weights(const std::string& folder, models::CausalLM& model, const SetValue& set_value) {
   const io::Safetensors files = io::Safetensors::open(folder);
   const NameComparison names = compare_names(files, model);
   if (!names.missing.empty()) {
@@ -57,7 +61,7 @@ void load_weights(const std::string& folder, models::CausalLM& model, parallel::
     const io::StoredTensor& stored = files.at(parameter.name);
     Tensor value = Tensor::host(parameter.shape, DType::kF32);
     io::convert_to_f32(stored.dtype, stored.bytes, value.host_span<float>());
-    store.set_value(parameter, value);
+    set_value(parameter, value);
   });
 }
 

@@ -1,6 +1,7 @@
 // Weights from a Hugging Face model folder into a parameter store.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,5 +22,9 @@ NameComparison compare_names(const io::Safetensors& files, models::CausalLM& mod
 /// expected shape with its origin, found shape and file. Extra tensors are named in one notice. Nothing is written to the
 /// store before all names and shapes have been checked.
 void load_weights(const std::string& folder, models::CausalLM& model, parallel::ParameterStore& store);
+
+/// The same into anything that takes values: set_value(parameter, host f32 tensor of the parameter's shape).
+using SetValue = std::function<void(const nn::Parameter&, const Tensor&)>;
+void load_weights(const std::string& folder, models::CausalLM& model, const SetValue& set_value);
 
 }  // namespace r1::checkpoint

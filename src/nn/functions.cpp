@@ -69,6 +69,11 @@ Var linear(Pass& pass, const Var& x, const Linear& layer) {
   Var out = output(pass, pass.ctx.empty({x.value.dim(0), shape[0]}));
   std::optional<Tensor> bias;
   if (layer.bias.defined()) bias = layer.bias.value();
+  if (const Tensor scales = layer.weight.scales(); scales.defined()) {
+    R1_ASSERT(pass.tape == nullptr, "an int8 weight carries no gradient");
+    ops::linear_int8(pass.ctx, x.value, layer.weight.value(), scales, bias ? &*bias : nullptr, out.value);
+    return out;
+  }
   ops::linear(pass.ctx, x.value, layer.weight.value(), bias ? &*bias : nullptr, out.value);
   if (pass.tape != nullptr) {
     pass.tape->record({x.value}, [x, layer, slot = out.slot](Tape& tape) {

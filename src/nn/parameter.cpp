@@ -77,19 +77,24 @@ Shape PackedParameter::shape() const {
   return first().shape.rank() == 1 ? Shape{rows} : Shape{rows, first().shape[1]};
 }
 
-Tensor PackedParameter::packed(const Tensor& first_view) const {
+Tensor PackedParameter::packed(const Tensor& first_view, const Shape& whole) const {
   if (members_.size() == 1) return first_view;
-  return first_view.extended(shape());
+  return first_view.extended(whole);
 }
 
 Tensor PackedParameter::value() const {
   R1_ASSERT(first().value.defined(), first().name + ": value used while its unit is not acquired");
-  return packed(first().value);
+  return packed(first().value, shape());
+}
+
+Tensor PackedParameter::scales() const {
+  if (!first().scales.defined()) return {};
+  return packed(first().scales, {shape()[0]});
 }
 
 Tensor PackedParameter::grad() const {
   R1_ASSERT(first().grad.defined(), first().name + ": gradient used outside its unit's backward pass");
-  return packed(first().grad);
+  return packed(first().grad, shape());
 }
 
 ops::Accumulate PackedParameter::begin_gradient() const {

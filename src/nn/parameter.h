@@ -35,6 +35,7 @@ struct Parameter {
   TpAxis tp_axis = TpAxis::kReplicated;
   bool weight_decay = true;   // false for biases and norm weights, by name, as the reference trainer does
   Tensor value;               // view into the unit's gathered values; valid between acquire and release
+  Tensor scales;              // [rows] f32 when value is i8 (generation only), else undefined
   Tensor grad;                // view into the unit's gradient scratch; valid during the unit's backward pass
   bool grad_written = false;  // whether this micro-batch has already written grad
 
@@ -85,13 +86,15 @@ class PackedParameter {
   bool defined() const { return !members_.empty(); }
   Shape shape() const;
   Tensor value() const;
+  /// The rows' scales of an int8 matrix; undefined otherwise.
+  Tensor scales() const;
   Tensor grad() const;
   /// kNo for the first gradient of this micro-batch, kYes afterwards; marks it as written.
   ops::Accumulate begin_gradient() const;
   const Parameter& first() const { return *members_.front(); }
 
  private:
-  Tensor packed(const Tensor& first) const;
+  Tensor packed(const Tensor& first, const Shape& whole) const;
   std::vector<Parameter*> members_;
 };
 

@@ -24,6 +24,26 @@ void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const
   op_table(ctx).linear(ctx, x, weight, bias, out);
 }
 
+void linear_int8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out) {
+  const char* op = "linear_int8";
+  require_float(ctx, op, "x", x);
+  require_rank(op, "x", x, 2);
+  require_dtype(op, "weight", weight, DType::kI8);
+  require_rank(op, "weight", weight, 2);
+  require_shape(op, "weight", weight, Shape{weight.dim(0), x.dim(1)});
+  require_contiguous(op, "weight", weight);
+  require_float_like(op, "scales", scales, x);
+  require_shape(op, "scales", scales, Shape{weight.dim(0)});
+  if (bias != nullptr) {
+    require_float_like(op, "bias", *bias, x);
+    require_shape(op, "bias", *bias, Shape{weight.dim(0)});
+  }
+  require_float_like(op, "out", out, x);
+  require_shape(op, "out", out, Shape{x.dim(0), weight.dim(0)});
+  OpScope scope(ctx, op);
+  op_table(ctx).linear_int8(ctx, x, weight, scales, bias, out);
+}
+
 void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const Tensor& weight, Tensor& grad_x, Accumulate accumulate) {
   const char* op = "linear_backward_input";
   require_float(ctx, op, "grad_out", grad_out);

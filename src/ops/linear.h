@@ -16,6 +16,13 @@ namespace r1::ops {
 /// Runs on: reference, cpu, cuda.
 void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out);
 
+/// out[m, n] = scales[n] * sum_k x[m, k] * weight[n, k] (+ bias[n]): a weight stored in 8 bits with one scale per output row.
+///
+/// x [M, K] f32, rows may have a stride; weight [N, K] i8; scales [N] f32; bias [N] f32, optional; out [M, N] f32
+/// Order of sums (cpu): one fp32 FMA chain per element from +0 with k ascending on the unscaled weights, then one multiplication by the
+/// scale and one addition of the bias. Runs on: reference, cpu.
+void linear_int8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out);
+
 /// grad_x[m, k] (+)= sum_n grad_out[m, n] * weight[n, k].
 ///
 /// grad_out [M, N], weight [N, K], grad_x [M, K]; f32; rows of grad_out and grad_x may have a stride.

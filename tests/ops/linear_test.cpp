@@ -202,5 +202,40 @@ TEST(Linear, NamesTheArgumentThatDoesNotFit) {
   EXPECT_THROW(ops::linear(*ctx, ctx->empty({2, 4}, DType::kF64), ctx->empty({3, 4}, DType::kF64), nullptr, out), Error);
 }
 
+std::vector<std::int8_t> random_int8(std::int64_t count, std::uint64_t seed) {
+  std::vector<std::int8_t> values;
+  for (const float value : random_values(count, seed, 50.0)) {
+    values.push_back(static_cast<std::int8_t>(std::clamp(value, -127.0F, 127.0F)));
+  }
+  return values;
+}
+
+TEST(LinearInt8, EqualsItsOrderOfSumsAndTheReference) {
+  std::vector<LinearCase> cases = kLinearCases;
+  cases.insert(cases.end(), kLargeLinearCases.begin(), kLargeLinearCases.end());
+  for (const LinearCase& c : cases) {
+    const LinearData data(c);
+    const std::vector<std::int8_t> weight = random_int8(c.N * c.K, c.seed + 1);
+    std::vector<float> scales = random_values(c.N, c.seed + 2);
+    const auto run_int8 = [&](const ExecContext& ctx) {
+      const Tensor x = strided(ctx, c.M, c.K, data.x);
+      const Tensor bias = device_tensor(ctx, {c.N}, data.bias);
+      Tensor out = strided(ctx, c.M, c.N, data.grad_out);
+      ops::linear_int8(ctx, x, device_tensor(ctx, {c.N, c.K}, weight), device_tensor(ctx, {c.N}, scales), &bias, out);
+      return values_of<float>(ctx, out);
+    };
+    const std::vector<float> ordered = ordered::linear_int8(c.M, c.N, c.K, data.x.data(), weight.data(), scales.data(), data.bias.data());
+    for_each_cpu_variant([&](const ExecContext& ctx, const std::string& variant) {
+      EXPECT_EQ(first_difference(run_int8(ctx), ordered), -1) << variant << " M " << c.M << " N " << c.N << " K " << c.K;
+    });
+    const auto reference = make_cpu_context(1, Backend::kReference);
+    const std::vector<float> expected = run_int8(*reference);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      // Weights of about 50, scales and x of about 1: 50 times linear_tolerance.
+      EXPECT_NEAR(ordered[i], expected[i], 50 * linear_tolerance(c.K) * (1 + std::fabs(scales[i % static_cast<std::size_t>(c.N)])));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace r1::test

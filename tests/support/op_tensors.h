@@ -19,6 +19,8 @@ inline constexpr DType kDTypeOf<double> = DType::kF64;
 template <>
 inline constexpr DType kDTypeOf<std::int32_t> = DType::kI32;
 template <>
+inline constexpr DType kDTypeOf<std::int8_t> = DType::kI8;
+template <>
 inline constexpr DType kDTypeOf<std::int64_t> = DType::kI64;
 
 template <typename T>

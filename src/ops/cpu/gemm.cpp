@@ -117,7 +117,9 @@ void multiply(const Product& p, std::int64_t num_groups, std::int64_t g, const f
   out.stride = p.c.stride;
   out.num_columns = std::min<std::int64_t>(vecs * kLanes, p.N - column);
   out.from_stored = k > 0 || p.c.accumulate;
-  out.bias = k + depth == p.K && p.c.bias != nullptr ? p.c.bias + column : nullptr;
+  const bool is_end = k + depth == p.K;
+  out.bias = is_end && p.c.bias != nullptr ? p.c.bias + column : nullptr;
+  out.scales = is_end && p.c.scales != nullptr ? p.c.scales + column : nullptr;
   tile_kernel_for(rows, vecs)(depth, group, panel, out);
 }
 

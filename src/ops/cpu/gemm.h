@@ -19,14 +19,15 @@ struct GemmOperand {
   const void* data = nullptr;
   std::int64_t stride = 0;
   Dense dense = Dense::kReduction;
-  DType dtype = DType::kF32;  // B with a dense reduction index may be bf16
+  DType dtype = DType::kF32;  // B with a dense reduction index may be bf16 or i8
 };
 
 struct GemmOutput {
   float* data = nullptr;
   std::int64_t stride = 0;
-  bool accumulate = false;      // the chains start from the stored values instead of +0
-  const float* bias = nullptr;  // [columns], added once at the end of each chain
+  bool accumulate = false;        // the chains start from the stored values instead of +0
+  const float* bias = nullptr;    // [columns], added once at the end of each chain
+  const float* scales = nullptr;  // [columns], multiplied once at the end of each chain, before the bias
 };
 
 /// C[m, n] = sum over k of A[m, k] * B[n, k]: one FMA chain per element with k ascending, whatever the blocks, the tile, the

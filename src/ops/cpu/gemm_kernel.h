@@ -28,6 +28,7 @@ struct TileOutput {
   std::int64_t num_columns = 0;  // valid ones, <= NV * 16
   bool from_stored = false;
   const float* bias = nullptr;
+  const float* scales = nullptr;
 };
 
 /// a [K][MR], b [K][NV * 16] packed.
@@ -71,6 +72,7 @@ void tile_kernel(std::int64_t K, const float* a, const float* b, const TileOutpu
     for (int v = 0; v < NV; ++v) {
       float* c = out.c + i * out.stride + v * kLanes;
       const std::int64_t count = v + 1 < NV ? kLanes : last;
+      if (out.scales != nullptr) sums[i][v] = mul(sums[i][v], load_first(out.scales + v * kLanes, count, zero()));
       if (out.bias != nullptr) sums[i][v] = add(sums[i][v], load_first(out.bias + v * kLanes, count, zero()));
       store_first(c, sums[i][v], count);
     }

@@ -17,6 +17,13 @@ R1_INLINE Vec load_as_f32(const std::uint16_t* memory, std::int64_t count) {
   return load_bf16(padded);
 }
 
+R1_INLINE Vec load_as_f32(const std::int8_t* memory, std::int64_t count) {
+  if (count >= kLanes) return load_i8(memory);
+  std::int8_t padded[kLanes] = {};
+  for (std::int64_t j = 0; j < count; ++j) padded[j] = memory[j];
+  return load_i8(padded);
+}
+
 /// out[k * out_stride + i] = rows[i * row_stride + k] for i < count <= 16, k < K; lanes from `count` on are 0, as far as 16
 /// values are written at each k (in ascending order of k: with out_stride < 16 the next k overwrites the surplus).
 template <typename T>
@@ -60,6 +67,8 @@ inline void pack(const GemmOperand& operand, std::int64_t first, std::int64_t co
     pack_straight(straight_row(operand, k) + first, operand.stride, count, K, out, out_stride);
   } else if (operand.dtype == DType::kBF16) {
     pack_transposed(static_cast<const std::uint16_t*>(operand.data) + offset, operand.stride, count, K, out, out_stride);
+  } else if (operand.dtype == DType::kI8) {
+    pack_transposed(static_cast<const std::int8_t*>(operand.data) + offset, operand.stride, count, K, out, out_stride);
   } else {
     pack_transposed(static_cast<const float*>(operand.data) + offset, operand.stride, count, K, out, out_stride);
   }

@@ -34,6 +34,14 @@ void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const
        {.data = raw<float>(out), .stride = out.row_stride(), .bias = bias != nullptr ? raw<float>(*bias) : nullptr});
 }
 
+void linear_int8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out) {
+  gemm(ctx, x.dim(0), weight.dim(0), x.dim(1), operand(x, Dense::kReduction), operand(weight, Dense::kReduction),
+       {.data = raw<float>(out),
+        .stride = out.row_stride(),
+        .bias = bias != nullptr ? raw<float>(*bias) : nullptr,
+        .scales = raw<float>(scales)});
+}
+
 void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const Tensor& weight, Tensor& grad_x, Accumulate accumulate) {
   gemm(ctx, grad_out.dim(0), weight.dim(1), weight.dim(0), operand(grad_out, Dense::kReduction), operand(weight, Dense::kOutput),
        {.data = raw<float>(grad_x), .stride = grad_x.row_stride(), .accumulate = accumulate == Accumulate::kYes});

@@ -5,6 +5,7 @@ namespace r1::ops::R1_CPU_NAMESPACE {
 const OpTable& table() {
   static const OpTable entries{
       .linear = R1_CPU_NAMESPACE::linear,
+      .linear_int8 = R1_CPU_NAMESPACE::linear_int8,
       .linear_backward_input = R1_CPU_NAMESPACE::linear_backward_input,
       .linear_backward_weight = R1_CPU_NAMESPACE::linear_backward_weight,
       .rms_norm = R1_CPU_NAMESPACE::rms_norm,

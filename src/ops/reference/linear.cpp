@@ -39,6 +39,20 @@ void linear(const ExecContext&, const Tensor& x, const Tensor& weight, const Ten
   });
 }
 
+void linear_int8(const ExecContext&, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out) {
+  with_float_type(x, [&]<typename T>(T) {
+    for (std::int64_t m = 0; m < x.dim(0); ++m) {
+      for (std::int64_t n = 0; n < weight.dim(0); ++n) {
+        double sum = 0;
+        for (std::int64_t k = 0; k < x.dim(1); ++k) sum += widened(row<T>(x, m)[k]) * static_cast<double>(row<std::int8_t>(weight, n)[k]);
+        sum *= widened(raw<T>(scales)[n]);
+        if (bias != nullptr) sum += widened(raw<T>(*bias)[n]);
+        row<T>(out, m)[n] = static_cast<T>(sum);
+      }
+    }
+  });
+}
+
 void linear_backward_input(const ExecContext&, const Tensor& grad_out, const Tensor& weight, Tensor& grad_x, Accumulate accumulate) {
   with_float_type(grad_out, [&]<typename T>(T) {
     for (std::int64_t m = 0; m < grad_x.dim(0); ++m) {

@@ -26,6 +26,21 @@ inline std::vector<float> linear(std::int64_t M, std::int64_t N, std::int64_t K,
   return out;
 }
 
+/// The chain on the unscaled 8-bit weights, then scale, then bias.
+inline std::vector<float> linear_int8(std::int64_t M, std::int64_t N, std::int64_t K, const float* x, const std::int8_t* weight,
+                                      const float* scales, const float* bias) {
+  std::vector<float> out;
+  for (std::int64_t m = 0; m < M; ++m) {
+    for (std::int64_t n = 0; n < N; ++n) {
+      const float sum = product_chain(
+          K, [&](std::int64_t k) { return x[m * K + k]; }, [&](std::int64_t k) { return static_cast<float>(weight[n * K + k]); });
+      const float scaled = sum * scales[n];
+      out.push_back(bias != nullptr ? scaled + bias[n] : scaled);
+    }
+  }
+  return out;
+}
+
 /// grad_x [M, K] from grad_out [M, N], weight [N, K]; the chains start from `before` when there is one.
 inline std::vector<float> linear_backward_input(std::int64_t M, std::int64_t N, std::int64_t K, const float* grad_out, const float* weight,
                                                 const float* before) {

@@ -1,0 +1,103 @@
+#include "parallel/inference_store.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/copy.h"
+
+namespace r1::parallel {
+namespace {
+
+std::int64_t rows_of(const nn::Parameter& parameter) { return parameter.shape[0]; }
+
+Tensor as_bf16(const Tensor& host_f32) {
+  Tensor result = Tensor::host(host_f32.shape(), DType::kBF16);
+  std::ranges::transform(host_f32.host_span<float>(), result.host_span<std::uint16_t>().begin(), f32_to_bf16);
+  return result;
+}
+
+struct Quantised {
+  Tensor values, scales;
+};
+
+/// Symmetric, one scale per row: what is lost is at most half a scale per weight.
+Quantised quantise_rows(const Tensor& host_f32) {
+  const std::int64_t rows = host_f32.dim(0), columns = host_f32.dim(1);
+  Quantised result{Tensor::host(host_f32.shape(), DType::kI8), Tensor::host({rows}, DType::kF32)};
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const auto from = host_f32.host_span<float>().subspan(static_cast<std::size_t>(r * columns), static_cast<std::size_t>(columns));
+    const auto to =
+        result.values.host_span<std::int8_t>().subspan(static_cast<std::size_t>(r * columns), static_cast<std::size_t>(columns));
+    float largest = 0;
+    for (const float value : from) largest = std::max(largest, std::fabs(value));
+    const float scale = largest > 0 ? largest / 127.0F : 1.0F;
+    result.scales.host_span<float>()[static_cast<std::size_t>(r)] = scale;
+    std::ranges::transform(from, to.begin(), [&](float value) { return static_cast<std::int8_t>(std::lround(value / scale)); });
+  }
+  return result;
+}
+
+}  // namespace
+
+DType InferenceStore::dtype_of(const nn::Parameter& parameter) const {
+  if (parameter.shape.rank() != 2) return DType::kF32;
+  switch (storage_) {
+    case WeightStorage::kStored:
+      return stored_dtype_ == DType::kBF16 ? DType::kBF16 : DType::kF32;
+    case WeightStorage::kF32:
+      return DType::kF32;
+    case WeightStorage::kBF16:
+      return DType::kBF16;
+    case WeightStorage::kInt8:
+      return parameter.tp_axis == nn::TpAxis::kVocabulary ? DType::kBF16 : DType::kI8;
+  }
+  return DType::kF32;
+}
+
+InferenceStore::InferenceStore(const ExecContext& ctx, nn::ParameterSet& parameters, WeightStorage storage, DType stored_dtype)
+    : ctx_(ctx), parameters_(parameters), storage_(storage), stored_dtype_(stored_dtype) {
+  for (int unit = 0; unit < static_cast<int>(parameters.units().size()); ++unit) {
+    // Members of one dtype lie one after another: packed parameters stay one matrix.
+    std::int64_t elements[3] = {}, num_scales = 0;
+    constexpr DType kKinds[3] = {DType::kF32, DType::kBF16, DType::kI8};
+    const auto kind_of = [&](const nn::Parameter& parameter) {
+      return static_cast<std::size_t>(std::ranges::find(kKinds, dtype_of(parameter)) - std::begin(kKinds));
+    };
+    parameters.for_each_of_unit(unit, [&](nn::Parameter& parameter) {
+      elements[kind_of(parameter)] += parameter.num_elements();
+      if (dtype_of(parameter) == DType::kI8) num_scales += rows_of(parameter);
+    });
+    Tensor flat[3];
+    for (std::size_t kind = 0; kind < 3; ++kind) {
+      if (elements[kind] > 0) flat[kind] = ctx.empty({elements[kind]}, kKinds[kind]);
+      num_bytes_ += elements[kind] * static_cast<std::int64_t>(size_of(kKinds[kind]));
+    }
+    const Tensor scales = num_scales > 0 ? ctx.empty({num_scales}) : Tensor();
+    num_bytes_ += num_scales * static_cast<std::int64_t>(sizeof(float));
+    std::int64_t offsets[3] = {}, scale_offset = 0;
+    parameters.for_each_of_unit(unit, [&](nn::Parameter& parameter) {
+      const std::size_t kind = kind_of(parameter);
+      parameter.value = flat[kind].slice(offsets[kind], parameter.shape);
+      offsets[kind] += parameter.num_elements();
+      if (kKinds[kind] != DType::kI8) return;
+      parameter.scales = scales.slice(scale_offset, {rows_of(parameter)});
+      scale_offset += rows_of(parameter);
+    });
+  }
+}
+
+void InferenceStore::set_value(const nn::Parameter& parameter, const Tensor& host_f32) {
+  Tensor value = parameter.value;
+  if (value.dtype() == DType::kF32) return ops::from_host(ctx_, host_f32, value);
+  if (value.dtype() == DType::kBF16) return ops::from_host(ctx_, as_bf16(host_f32), value);
+  const Quantised quantised = quantise_rows(host_f32);
+  ops::from_host(ctx_, quantised.values, value);
+  Tensor scales = parameter.scales;
+  ops::from_host(ctx_, quantised.scales, scales);
+}
+
+void InferenceStore::begin_gradients(int) { fail(ErrorKind::kInternal, "a backward pass through weights that are for generation alone"); }
+
+void InferenceStore::gradients_ready(int) { fail(ErrorKind::kInternal, "a backward pass through weights that are for generation alone"); }
+
+}  // namespace r1::parallel

@@ -1,0 +1,46 @@
+// Weights for generation alone: no gradients, no optimizer, matrices in the storage that is wanted.
+#pragma once
+
+#include "nn/hooks.h"
+#include "nn/parameter.h"
+#include "tensor/exec_context.h"
+
+namespace r1::parallel {
+
+/// How matrices are kept; vectors (norms, biases) are always f32. Arithmetic is f32 with every storage.
+enum class WeightStorage : std::uint8_t {
+  kStored,  // as on disk: bf16 stays bf16, everything else becomes f32
+  kF32,
+  kBF16,
+  kInt8,  // projections: int8 with one f32 scale per output row (symmetric, scale = max |w| / 127); embedding and head bf16
+};
+
+class InferenceStore : public nn::UnitHooks {
+ public:
+  /// stored_dtype: what kStored means. Room for all values is taken at once.
+  InferenceStore(const ExecContext& ctx, nn::ParameterSet& parameters, WeightStorage storage, DType stored_dtype);
+
+  /// host_f32 [parameter's shape] on the host; converted here.
+  void set_value(const nn::Parameter& parameter, const Tensor& host_f32);
+
+  /// Of all values and scales.
+  std::int64_t num_bytes() const { return num_bytes_; }
+  WeightStorage storage() const { return storage_; }
+
+  void acquire(int) override {}
+  void prefetch(int) override {}
+  void release(int) override {}
+  void begin_gradients(int unit) override;  // an internal error: nothing is trained here
+  void gradients_ready(int unit) override;
+
+ private:
+  DType dtype_of(const nn::Parameter& parameter) const;
+
+  const ExecContext& ctx_;
+  nn::ParameterSet& parameters_;
+  WeightStorage storage_;
+  DType stored_dtype_;
+  std::int64_t num_bytes_ = 0;
+};
+
+}  // namespace r1::parallel
