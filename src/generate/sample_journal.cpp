@@ -129,9 +129,9 @@ void SampleJournal::mark_part_finished(std::int64_t part) {
   }
 }
 
-void SampleJournal::remove() {
+void SampleJournal::remove_records() {
   open_.clear();
-  fs::remove_all(folder_);
+  for (const std::string& path : journals_in(folder_, "part-")) fs::remove(path);
 }
 
 }  // namespace r1::generate

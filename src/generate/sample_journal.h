@@ -53,8 +53,8 @@ class SampleJournal {
   std::vector<SampleRecord> read_part(std::int64_t part) const;
   /// Marks the samples of a part as finished although no journal holds them: its output file is complete.
   void mark_part_finished(std::int64_t part);
-  /// Removes the folder: the outputs are complete.
-  void remove();
+  /// Removes the journals: the outputs are complete. job.json stays and tells what they depend on.
+  void remove_records();
 
   const SampleGrid& grid() const { return grid_; }
 

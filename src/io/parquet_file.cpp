@@ -111,10 +111,11 @@ std::vector<std::string> ParquetFile::read_row_group(std::int64_t group) const {
 }
 
 void write_parquet(const std::string& path, std::span<const Json> rows, std::int64_t row_group_rows) {
-  write_parquet(path, rows, infer_parquet_schema(rows), row_group_rows);
+  write_parquet(path, rows, {.schema = {}, .metadata = {}, .row_group_rows = row_group_rows});
 }
 
-void write_parquet(const std::string& path, std::span<const Json> rows, const Json& schema, std::int64_t row_group_rows) {
+void write_parquet(const std::string& path, std::span<const Json> rows, const ParquetWriteOptions& options) {
+  const std::int64_t row_group_rows = options.row_group_rows;
   R1_ASSERT(row_group_rows >= 1, "a row group needs at least one row");
   const R1ParquetModule& module = module_for(path);
   // The sink runs inside foreign code, which must not see an exception: the error waits until we are back.
@@ -132,7 +133,9 @@ void write_parquet(const std::string& path, std::span<const Json> rows, const Js
     }
   };
   std::string problem;
-  const std::string schema_text = to_json_line(schema);
+  const Json description{{"columns", options.schema.is_null() ? infer_parquet_schema(rows) : options.schema},
+                         {"metadata", options.metadata}};
+  const std::string schema_text = to_json_line(description);
   void* writer = module.create(schema_text.data(), schema_text.size(), write_piece, &output, append_to_string, &problem);
   bool ok = writer != nullptr;
   for (std::size_t begin = 0; ok && begin < rows.size() && !output.error; begin += static_cast<std::size_t>(row_group_rows)) {

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,8 +38,13 @@ class ParquetFile {
 /// whole. The schema is that of infer_parquet_schema over `rows`, or the given one; a key that a row lacks is null.
 /// Throws Error(kDisk), Error(kData) when a value does not fit the schema or the module is missing.
 void write_parquet(const std::string& path, std::span<const nlohmann::ordered_json> rows, std::int64_t row_group_rows = 1000);
-void write_parquet(const std::string& path, std::span<const nlohmann::ordered_json> rows, const nlohmann::ordered_json& schema,
-                   std::int64_t row_group_rows = 1000);
+
+struct ParquetWriteOptions {
+  nlohmann::ordered_json schema;                // null: inferred
+  std::map<std::string, std::string> metadata;  // key-value pairs of the file
+  std::int64_t row_group_rows = 1000;
+};
+void write_parquet(const std::string& path, std::span<const nlohmann::ordered_json> rows, const ParquetWriteOptions& options);
 
 /// True when libr1_parquet.so is there and fits.
 bool parquet_available();

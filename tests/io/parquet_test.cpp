@@ -68,7 +68,7 @@ TEST(Parquet, WritesTheSameBytesEveryTime) {
 TEST(Parquet, AFileWithoutRowsKeepsItsColumns) {
   R1_REQUIRE_PARQUET();
   const test::TemporaryFolder folder;
-  write_parquet(folder.file("a.parquet"), {}, Json::parse(R"({"x": "string"})"));
+  write_parquet(folder.file("a.parquet"), {}, {.schema = Json::parse(R"({"x": "string"})"), .metadata = {}});
   const ParquetFile file(folder.file("a.parquet"));
   EXPECT_THAT(file.column_names(), ElementsAre("x"));
   EXPECT_EQ(file.num_row_groups(), 0);
@@ -118,7 +118,7 @@ TEST(Parquet, AValueThatDoesNotFitLeavesNoFile) {
   R1_REQUIRE_PARQUET();
   const test::TemporaryFolder folder;
   const std::vector<Json> rows = {Json::parse(R"({"x": "text"})")};
-  EXPECT_THROW(write_parquet(folder.file("a.parquet"), rows, Json::parse(R"({"x": "int64"})")), Error);
+  EXPECT_THROW(write_parquet(folder.file("a.parquet"), rows, {.schema = Json::parse(R"({"x": "int64"})"), .metadata = {}}), Error);
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 

@@ -8,7 +8,7 @@
 extern "C" {
 
 /// Raised whenever anything below changes; both sides must agree.
-#define R1_PARQUET_ABI_VERSION 1
+#define R1_PARQUET_ABI_VERSION 2
 
 /// Receives a text that is valid during the call.
 typedef void (*R1ParquetSink)(void* context, const char* text, size_t size);
@@ -26,7 +26,8 @@ struct R1ParquetModule {
   /// One call of the sink per row of the group: a JSON object. False on failure.
   bool (*read_row_group)(void* file, int64_t group, R1ParquetSink sink, void* context, R1ParquetSink error, void* error_context);
 
-  /// Starts a file; its bytes go to `output` piece by piece. `schema` is the JSON of io/parquet_schema.h. Null on failure.
+  /// Starts a file; its bytes go to `output` piece by piece. `schema` is a JSON object: columns (see
+  /// io/parquet_schema.h) and metadata (texts by name). Null on failure.
   void* (*create)(const char* schema, size_t schema_size, R1ParquetSink output, void* output_context, R1ParquetSink error,
                   void* error_context);
   /// Writes the rows, JSON objects separated by line feeds, as one row group. False on failure.

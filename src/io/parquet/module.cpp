@@ -128,7 +128,11 @@ struct Writer {
 void* create(const char* schema, size_t schema_size, R1ParquetSink output, void* output_context, R1ParquetSink error, void* error_context) {
   auto writer = std::make_unique<Writer>();
   const bool ok = guarded(error, error_context, [&] {
-    writer->schema = schema_from_json(Json::parse(schema, schema + schema_size));
+    const Json description = Json::parse(schema, schema + schema_size);
+    const auto metadata = std::make_shared<arrow::KeyValueMetadata>();
+    for (const auto& [key, value] : description.at("metadata").items()) metadata->Append(key, value.get<std::string>());
+    writer->schema = schema_from_json(description.at("columns"));
+    if (metadata->size() > 0) writer->schema = writer->schema->WithMetadata(metadata);
     writer->stream = std::make_shared<SinkStream>(output, output_context);
     parquet::WriterProperties::Builder properties;
     properties.compression(parquet::Compression::SNAPPY);

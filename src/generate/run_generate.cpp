@@ -1,0 +1,262 @@
+#include "generate/run_generate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <filesystem>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "checkpoint/inference_model.h"
+#include "config/loader.h"
+#include "data/chat_renderer.h"
+#include "data/open_dataset.h"
+#include "engine/kv_cache.h"
+#include "generate/generation_report.h"
+#include "generate/output_shards.h"
+#include "generate/prompt_builder.h"
+#include "generate/sample_runner.h"
+#include "generate/sampling_choice.h"
+#include "hub/resolve.h"
+#include "io/parquet_file.h"
+#include "models/registry.h"
+#include "preflight/checks.h"
+#include "report/progress.h"
+#include "tensor/device_choice.h"
+
+namespace r1::generate {
+namespace {
+
+constexpr std::int64_t kRowsPerPart = 5000;
+constexpr int kResidentSequences = 256;
+
+/// Everything that is known before the first weight is read.
+struct Setup {
+  std::string model_folder;
+  models::ModelConfig model_config;
+  std::optional<text::Tokenizer> tokenizer;
+  checkpoint::GenerationDefaults defaults;
+  std::optional<text::ChatTemplate> chat_template;
+  std::optional<PromptBuilder> prompts;
+  data::DatasetPtr dataset;
+  engine::SamplingParams params;
+  SampleGrid grid;
+  std::int64_t max_model_len = 0;
+};
+
+void refuse_what_is_not_there_yet(const config::GenerateConfig& config) {
+  for (const auto& [key, size] : {std::pair{"tensor_parallel_size", config.tensor_parallel_size},
+                                  std::pair{"pipeline_parallel_size", config.pipeline_parallel_size}}) {
+    if (size > 1) fail(ErrorKind::kUsage, "{}: {} is not part of this version; expected 1", config.place_of(key), size);
+  }
+  if (config.world_size > 1) {
+    fail(ErrorKind::kUsage, "r1_generate on {} ranks is not part of this version: start one process, its threads use all processors",
+         config.world_size);
+  }
+}
+
+std::optional<text::ChatTemplate> chat_template_of(const config::GenerateConfig& config, const std::string& model_folder) {
+  if (config.chat_template_off) return std::nullopt;
+  std::optional<text::ChatTemplate> found =
+      config.chat_template ? text::ChatTemplate::from_setting(*config.chat_template) : text::ChatTemplate::load(model_folder);
+  if (!found) {
+    fail(ErrorKind::kUsage, "{} has no chat template: give one with --chat-template, or send plain text with --no-chat-template",
+         model_folder);
+  }
+  return found;
+}
+
+std::int64_t max_model_len_of(const config::GenerateConfig& config, const models::ModelConfig& model) {
+  if (!config.max_model_len) return model.max_position_embeddings;
+  if (*config.max_model_len > model.max_position_embeddings) {
+    fail(ErrorKind::kUsage, "{}: {} is more than the model's {} positions", config.place_of("max_model_len"), *config.max_model_len,
+         model.max_position_embeddings);
+  }
+  return *config.max_model_len;
+}
+
+Setup prepare(const config::GenerateConfig& config) {
+  Setup setup;
+  choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)]);
+  refuse_what_is_not_there_yet(config);
+  if (config.output_format == config::OutputFormat::kParquet && !io::parquet_available()) {
+    fail(ErrorKind::kData,
+         "{}: writing Parquet needs libr1_parquet.so; to get it: tools/install_deps.sh && make build. Or use "
+         "--output-format jsonl",
+         config.place_of("output_format"));
+  }
+  setup.model_folder = hub::resolve(hub::Repository::kModel, config.model, config.model_revision);
+  setup.model_config = models::load_model_config(setup.model_folder);
+  models::make_model(setup.model_config);  // an unknown architecture is told before data is read
+  setup.tokenizer = text::Tokenizer::load(setup.model_folder);
+  setup.defaults = checkpoint::load_generation_defaults(setup.model_folder, *setup.tokenizer);
+  setup.chat_template = chat_template_of(config, setup.model_folder);
+  setup.max_model_len = max_model_len_of(config, setup.model_config);
+
+  setup.dataset = data::open_dataset({config.hf_dataset, config.hf_dataset_config, config.hf_dataset_split});
+  data::require_column(*setup.dataset, config.hf_dataset, config.prompt_column, "as the prompt (--prompt-column)");
+  setup.grid.num_rows = std::min(setup.dataset->num_rows(), config.max_samples.value_or(setup.dataset->num_rows()));
+  setup.grid.num_samples = config.num_generations;
+  setup.grid.rows_per_part = kRowsPerPart;
+
+  PromptSettings prompt_settings{config.prompt_column, config.prompt_template, config.given("prompt_template"), config.system_prompt,
+                                 !config.chat_template_off};
+  const auto chat = setup.chat_template ? data::make_chat_renderer(*setup.chat_template, *setup.tokenizer) : nullptr;
+  setup.prompts.emplace(std::move(prompt_settings), *setup.tokenizer, chat);
+
+  setup.params.settings = choose_sampling(config, setup.defaults);
+  setup.params.max_new_tokens = config.max_new_tokens;
+  setup.params.min_new_tokens = config.min_new_tokens;
+  setup.params.ignore_eos = config.ignore_eos;
+  setup.params.stop_token_ids = setup.defaults.eos_token_ids;
+  setup.params.stop_texts = config.stop;
+  if (config.num_generations > 1 && setup.params.settings.temperature == 0) {
+    log::warning("{} samples of each prompt at temperature 0 are all the same: give --temperature", config.num_generations);
+  }
+  return setup;
+}
+
+BuiltPrompt prompt_of(const config::GenerateConfig& config, const Setup& setup, std::int64_t row) {
+  const Json values = setup.dataset->row(row);
+  return setup.prompts->build(data::column_value(*setup.dataset, row, values, config.prompt_column), setup.dataset->where(row));
+}
+
+/// Everything that the content of a sample depends on, and nothing that it does not depend on.
+Json job_description(const config::GenerateConfig& config, const Setup& setup) {
+  const ops::SamplingSettings& s = setup.params.settings;
+  Json stop_ids(setup.params.stop_token_ids), stop_texts(config.stop);
+  return {{"model", config.model},
+          {"model_hash", checkpoint::model_content_hash(setup.model_folder)},
+          {"tokenizer_hash", setup.tokenizer->content_hash()},
+          {"chat_template_hash", setup.chat_template ? Json(setup.chat_template->content_hash()) : Json()},
+          {"weight_storage", config.dtype ? Json(std::string(config::enum_names(*config.dtype)[static_cast<std::size_t>(*config.dtype)]))
+                                          : Json("as stored")},
+          {"dataset", config.hf_dataset},
+          {"dataset_split", config.hf_dataset_split},
+          {"dataset_hash", setup.dataset->content_hash()},
+          {"num_rows", setup.grid.num_rows},
+          {"prompt_column", config.prompt_column},
+          {"prompt_template", config.prompt_template},
+          {"system_prompt", config.system_prompt ? Json(*config.system_prompt) : Json()},
+          {"num_generations", config.num_generations},
+          {"temperature", s.temperature},
+          {"top_p", s.top_p},
+          {"top_k", s.top_k},
+          {"min_p", s.min_p},
+          {"repetition_penalty", s.repetition_penalty},
+          {"max_new_tokens", config.max_new_tokens},
+          {"min_new_tokens", config.min_new_tokens},
+          {"max_model_len", setup.max_model_len},
+          {"ignore_eos", config.ignore_eos},
+          {"stop_token_ids", std::move(stop_ids)},
+          {"stop", std::move(stop_texts)},
+          {"seed", config.seed},
+          {"output_format", std::string(config::enum_names(config.output_format)[static_cast<std::size_t>(config.output_format)])},
+          {"output_ids", config.output_ids}};
+}
+
+void print_plan(const config::GenerateConfig& config, const Setup& setup) {
+  const auto model = models::make_model(setup.model_config);
+  const auto parameters = static_cast<double>(model->parameters().num_elements());
+  constexpr int kBlockSize = 32;
+  const double bytes_per_token = static_cast<double>(engine::kv_block_bytes(*model, kBlockSize)) / kBlockSize;
+  const std::int64_t checked =
+      config.plan == config::PlanMode::kFull ? setup.grid.num_rows : std::min<std::int64_t>(1000, setup.grid.num_rows);
+  std::int64_t longest = 0, tokens = 0, too_long = 0;
+  for (std::int64_t row = 0; row < checked; ++row) {
+    const auto length = static_cast<std::int64_t>(prompt_of(config, setup, row).ids.size());
+    longest = std::max(longest, length);
+    tokens += length;
+    too_long += length >= setup.max_model_len ? 1 : 0;
+  }
+  const BuiltPrompt first = prompt_of(config, setup, 0);
+  fmt::print("{}\n", config::print_effective_configuration(config));
+  fmt::print("model        {}: {}, {} parameters\n", setup.model_folder, setup.model_config.model_type, format_count(parameters));
+  fmt::print("data         {}: {} rows × {} samples\n", config.hf_dataset, setup.grid.num_rows, setup.grid.num_samples);
+  fmt::print("prompts      {} rows read: {:.0f} tokens on average, the longest has {}; {} leave no room within max_model_len {}\n", checked,
+             static_cast<double>(tokens) / static_cast<double>(std::max<std::int64_t>(checked, 1)), longest, too_long, setup.max_model_len);
+  fmt::print("memory       KV cache: {} a token, {} for one sequence of max_model_len\n", format_bytes(bytes_per_token),
+             format_bytes(bytes_per_token * static_cast<double>(setup.max_model_len)));
+  fmt::print("samples      at most {} tokens each, {} in all; end at ids {}\n", setup.params.max_new_tokens,
+             format_count(static_cast<double>(setup.grid.num_items() * setup.params.max_new_tokens)),
+             fmt::join(setup.params.stop_token_ids, ", "));
+  fmt::print("first prompt {} tokens:\n{}\n", first.ids.size(), first.text);
+}
+
+report::ProgressState progress_state(const SamplingProgress& progress, double seconds) {
+  const engine::EngineStats& stats = *progress.engine;
+  const auto drawn = static_cast<double>(stats.decode_tokens);
+  report::ProgressState state;
+  state.done = progress.finished;
+  state.total = progress.total;
+  state.tokens_per_second = drawn / std::max(seconds, 1e-9);
+  state.more.emplace_back("running", std::to_string(stats.running));
+  state.more.emplace_back("occupancy",
+                          fmt::format("{:.0f} %", 100.0 * (1.0 - static_cast<double>(stats.idle_slot_steps) /
+                                                                     static_cast<double>(std::max<std::int64_t>(stats.slot_steps, 1)))));
+  state.more.emplace_back("KV",
+                          fmt::format("{:.0f} %", 100.0 * static_cast<double>(stats.used_blocks) / static_cast<double>(stats.num_blocks)));
+  return state;
+}
+
+}  // namespace
+
+void run_generate(const config::GenerateConfig& config) {
+  const Setup setup = prepare(config);
+  if (config.planning()) return print_plan(config, setup);
+
+  prompt_of(config, setup, 0);  // a prompt of the wrong kind is told before the model is loaded
+  const OutputSettings output{config.hf_output_dataset, config.output_format, config.model, config.output_ids};
+  make_directories(output.folder);
+  const Json job = job_description(config, setup);
+  SampleJournal journal(output.folder + "/_journal", job, setup.grid, /*rank=*/0);
+  for (std::int64_t part = 0; part < setup.grid.num_parts(); ++part) {
+    if (std::filesystem::exists(part_path(output, part))) journal.mark_part_finished(part);
+  }
+  if (journal.num_finished() > 0) {
+    log::notice("{}: {} of {} samples are finished already; going on with the others", output.folder, journal.num_finished(),
+                setup.grid.num_items());
+  }
+
+  const auto begin = std::chrono::steady_clock::now();
+  const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
+  GenerationSummary summary;
+  if (journal.num_finished() < setup.grid.num_items()) {
+    const auto ctx = make_cpu_context(config.num_threads);
+    const auto loaded = checkpoint::load_inference_model(*ctx, setup.model_folder, weight_storage(config.dtype));
+    engine::EngineOptions options;
+    options.seed = static_cast<std::uint64_t>(config.seed);
+    options.max_model_len = setup.max_model_len;
+    options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
+    options.max_num_sequences = kResidentSequences;
+    engine::Engine engine(*ctx, *loaded->model, *loaded->runner, &*setup.tokenizer, options);
+    log::info("model: {}, {} parameters, {} of weights; {} rows × {} samples on {} threads", setup.model_config.model_type,
+              format_count(static_cast<double>(loaded->model->parameters().num_elements())),
+              format_bytes(static_cast<double>(loaded->store->num_bytes())), setup.grid.num_rows, setup.grid.num_samples,
+              ctx->threads().num_threads());
+    SamplingJob sampling;
+    sampling.prompt = [&](std::int64_t row) { return prompt_of(config, setup, row).ids; };
+    sampling.params = [params = std::make_shared<const engine::SamplingParams>(setup.params)](std::int64_t) { return params; };
+    sampling.max_model_len = setup.max_model_len;
+    sampling.max_resident = options.max_num_sequences;
+    report::Progress progress({.unit = "sample"});
+    run_samples(engine, sampling, take_all(setup.grid.num_items()), journal,
+                [&](const SamplingProgress& now) { progress.update(progress_state(now, elapsed())); });
+    progress.finish();
+    summary.engine = engine.stats();
+  }
+  summary.seconds = elapsed();
+
+  Json provenance = job;
+  provenance["version"] = std::string(config::suite_version());
+  write_output(output, *setup.dataset, journal, provenance);
+  write_generation_report(config, setup.grid, journal, summary, [&](std::int64_t row) { return prompt_of(config, setup, row).text; });
+  journal.remove_records();
+  log::info("{} rows in {} parts: {}", setup.grid.num_rows, setup.grid.num_parts(), output.folder);
+}
+
+}  // namespace r1::generate
