@@ -26,6 +26,7 @@ constexpr Command kCommands[] = {
     {"verify", run_verify, "grades answers against gold answers, or extracts them"},
     {"reward", run_reward, "scores completions with a reward function"},
     {"forward", run_forward, "logits, loss, log-probabilities and gradients of a batch"},
+    {"ask", run_ask, "asks a model and streams the answer"},
     {"model", run_model, "architecture, parameters, bytes by dtype, what is missing or extra"},
     {"init-model", run_init_model, "a randomly initialised model folder"},
     {"dataset", run_dataset, "columns, rows, types and first rows of a data set"},

@@ -1,4 +1,4 @@
-// r1_inspect forward, model and init-model.
+// r1_inspect forward, model, init-model and ask.
 #pragma once
 
 #include <span>
@@ -8,6 +8,7 @@ namespace r1::apps {
 
 int run_forward(std::span<const std::string> arguments);
 int run_model(std::span<const std::string> arguments);
+int run_ask(std::span<const std::string> arguments);
 int run_init_model(std::span<const std::string> arguments);
 
 }  // namespace r1::apps
