@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/progress.h"
+
 namespace r1::profile {
 namespace {
 
@@ -43,6 +45,7 @@ void reset() {
 }
 
 Zone::Zone(const char* name) : active_(g_enabled) {
+  count_progress();
   if (!active_) return;
   const double now = now_seconds();
   if (!t_open.empty()) t_entries[t_open.back().first].seconds += now - t_open.back().second;

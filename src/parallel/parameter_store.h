@@ -6,6 +6,7 @@
 #include <memory>
 #include <string_view>
 
+#include "comm/communicator.h"
 #include "nn/hooks.h"
 #include "nn/parameter.h"
 
@@ -16,31 +17,75 @@ struct Shard {
   const nn::Parameter* parameter = nullptr;
   std::int64_t begin = 0, end = 0;
   Tensor value;                // [end - begin] f32: the master copy
-  Tensor gradient;             // [end - begin] f32: the sum over the step's micro-batches
+  Tensor gradient;             // [end - begin] f32: the sum over the step's micro-batches; undefined before the first
   Tensor exp_avg, exp_avg_sq;  // [end - begin] f32; undefined in a store without optimizer state
 };
 using ShardVisitor = std::function<void(Shard&)>;
 
-/// Micro-batches of a step are numbered globally; their gradients are added in index order, whatever the number of ranks
-/// (design: architecture §4), so that the sum's bits do not depend on it.
+/// Bytes of this rank by class.
+struct StoreMemory {
+  std::int64_t values = 0, gradients = 0, optimizer_state = 0;  // as long as the run lasts
+  std::int64_t gathered_peak = 0;                               // ZeRO-3: units with all their values
+  std::int64_t scratch_peak = 0;                                // gradients of a micro-batch on their way to their owners
+  std::int64_t state() const { return values + gradients + optimizer_state; }
+};
+
+/// Micro-batches of a step are numbered globally; rank r of N runs the indices k·N + r. Their gradients are added in index order,
+/// whatever the number of ranks (design: architecture §4), so that the sum's bits do not depend on it.
+/// Collective: every rank makes the same calls in the same order, but for the visits of its shards.
 class ParameterStore : public nn::UnitHooks {
  public:
-  /// Before the first micro-batch of a step.
-  virtual void begin_step() = 0;
+  static constexpr std::int64_t kUnknown = -1;
+
+  /// Before the first micro-batch of a step. num_micro_batches: of all ranks; kUnknown is for one rank.
+  virtual void begin_step(std::int64_t num_micro_batches = kUnknown) = 0;
+  /// The index of this rank's next micro-batch. One that is not below the step's number (another rank has the last one) is run all
+  /// the same, for the collectives of its units; its gradient does not count.
   virtual void begin_micro_batch(std::int64_t global_index) = 0;
-  /// Every piece that this rank owns, in order of declaration. Values of the shards may be written.
+  /// Every piece whose values this rank updates, in order of declaration: whole parameters when values are replicated. Values may
+  /// be written.
   virtual void for_each_shard(const ShardVisitor& visit) = 0;
+  /// Every piece that this rank alone answers for; all ranks' together are everything once. For checkpoints.
+  virtual void for_each_owned_shard(const ShardVisitor& visit) = 0;
   /// L2 norm of the step's gradient: double sums over blocks of 1,024 elements of each parameter, added in (parameter,
-  /// block) order.
+  /// block) order. The same bits on every rank.
   virtual double gradient_norm() = 0;
   /// After the optimizer wrote the shards' values.
   virtual void publish_updated() = 0;
   /// A host copy of one whole parameter, f32, on every rank.
   virtual Tensor gather_value(const nn::Parameter& parameter) = 0;
+  /// The same parameter with the same content on every rank.
   virtual void set_value(const nn::Parameter& parameter, const Tensor& host_f32) = 0;
+
+  /// Gathers all units until the next release_materialized(): acquire and release are then local, so that ranks may run different
+  /// numbers of passes (generation).
+  virtual void materialize() {}
+  virtual void release_materialized() {}
+
+  virtual StoreMemory memory() const = 0;
+  /// The group of ranks that the parameters are spread over.
+  virtual comm::Communicator& communicator() = 0;
 };
 
 enum class OptimizerState : std::uint8_t { kNone, kAdamW };
+
+enum class Sharding : std::uint8_t {
+  kReplicated,  // every rank has everything (DDP)
+  kZero2,       // gradients and optimizer state in shards
+  kZero3,       // values too: units are gathered for their passes
+};
+
+struct StoreOptions {
+  Sharding sharding = Sharding::kReplicated;
+  OptimizerState optimizer_state = OptimizerState::kAdamW;
+  /// Gradients are added in the order of their micro-batches, each micro-batch's on its way as soon as it is there. Off: each rank
+  /// adds its own first, and one reduction per step follows, in an order that depends on the number of ranks.
+  bool deterministic_reduction = true;
+};
+
+/// The communicator outlives the store.
+std::unique_ptr<ParameterStore> make_parameter_store(const ExecContext& ctx, nn::ParameterSet& parameters, comm::Communicator& communicator,
+                                                     const StoreOptions& options);
 
 /// One rank holds everything. With kNone there is room for values and gradients only as they are used: what inference needs.
 std::unique_ptr<ParameterStore> make_replicated_store(const ExecContext& ctx, nn::ParameterSet& parameters, OptimizerState state);
