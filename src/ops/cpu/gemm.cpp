@@ -3,7 +3,7 @@
 // Many rows (gemm_by_rows): for each block of K and of columns all threads pack the block of B together, small enough for
 // half of a second-level cache; then each thread multiplies its own rows: a group of rows of A, packed, stays in the
 // first-level cache while the panels of B stream past it. Two buffers for B: one barrier a block.
-// Few rows (gemm_by_columns): the rows of A stay in cache; each thread packs its own panels of B one by one and uses each at
+// Few rows (gemm_by_columns, and gemm_one_group for the fewest): the rows of A stay in cache; each thread packs its own panels of B one by one and uses each at
 // once, so B is read once and written nowhere but to the cache.
 //
 // Rows are cut into groups of nearly equal size <= kPanelRows: no remainder runs in a slow small tile.
@@ -132,6 +132,30 @@ void for_each_depth(std::int64_t K, Body&& body) {
 
 std::int64_t max_depth(std::int64_t K) { return std::min(K, ceil_div(K, std::max<std::int64_t>(1, ceil_div(K, kDepth)))); }
 
+/// Up to kPanelRows rows: limited by the reading of B. Each thread reads the rows of its panels from end to end, so that the prefetchers
+/// see long streams.
+void gemm_one_group(const ExecContext& ctx, const Product& p) {
+  const std::int64_t num_panels = ceil_div(p.N, kPanelColumns);
+  const std::int64_t group_floats = kPanelRows * p.K + kLanes;
+  const std::int64_t floats_per_thread = ceil_div(group_floats + kPanelColumns * max_depth(p.K), kLanes) * kLanes;
+  const bool alone = p.M * p.N * p.K < kSmallProduct;
+  const Scratch<float> scratch(ctx, floats_per_thread * (alone ? 1 : ctx.threads().num_threads()));
+  ctx.threads().parallel_for(
+      num_panels,
+      [&](std::int64_t begin, std::int64_t end, int thread) {
+        float* panel = scratch.data() + floats_per_thread * thread;
+        float* group = panel + kPanelColumns * max_depth(p.K);
+        pack(p.a, 0, p.M, 0, p.K, group, p.M);
+        for (std::int64_t i = begin; i < end; ++i) {
+          for_each_depth(p.K, [&](std::int64_t k, std::int64_t depth) {
+            pack_panels(p, i, i + 1, k, depth, panel, 0);
+            multiply(p, 1, 0, group + k * p.M, panel, i * kPanelColumns, k, depth);
+          });
+        }
+      },
+      alone ? num_panels : 1);
+}
+
 void gemm_by_columns(const ExecContext& ctx, const Product& p) {
   const std::int64_t num_groups = ceil_div(p.M, kPanelRows);
   const std::int64_t num_panels = ceil_div(p.N, kPanelColumns);
@@ -213,7 +237,9 @@ void gemm(const ExecContext& ctx, std::int64_t M, std::int64_t N, std::int64_t K
           const GemmOutput& c) {
   if (M == 0 || N == 0) return;
   const Product product{M, N, K, a, b, c};
-  if (M <= kFewRows || M * N * K < kSmallProduct) {
+  if (M <= kPanelRows && b.dense == Dense::kReduction) {
+    gemm_one_group(ctx, product);
+  } else if (M <= kFewRows || M * N * K < kSmallProduct) {
     gemm_by_columns(ctx, product);
   } else {
     gemm_by_rows(ctx, product);

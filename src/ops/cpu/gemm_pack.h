@@ -24,6 +24,9 @@ R1_INLINE Vec load_as_f32(const std::int8_t* memory, std::int64_t count) {
   return load_i8(padded);
 }
 
+/// How far ahead the rows are asked for: 16 streams at a time are more than the prefetchers follow well.
+inline constexpr std::int64_t kPrefetchBytes = 512;
+
 /// out[k * out_stride + i] = rows[i * row_stride + k] for i < count <= 16, k < K; lanes from `count` on are 0, as far as 16
 /// values are written at each k (in ascending order of k: with out_stride < 16 the next k overwrites the surplus).
 template <typename T>
@@ -32,6 +35,8 @@ void pack_transposed(const T* rows, std::int64_t row_stride, std::int64_t count,
     const std::int64_t depth = K - k < kLanes ? K - k : kLanes;
     Vec block[kLanes];
     if (count == kLanes && depth == kLanes) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) __builtin_prefetch(rows + i * row_stride + k + kPrefetchBytes / sizeof(T));
 #pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) block[i] = load_as_f32(rows + i * row_stride + k, kLanes);
     } else {
