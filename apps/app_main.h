@@ -12,4 +12,11 @@ namespace r1::apps {
 /// "<program>: <what>", and mapped to its exit code; running out of memory is 7; anything else is 1.
 int run_app(const char* program, int argc, char** argv, const std::function<int(std::span<const std::string>)>& body);
 
+/// The exit code and the message of the exception being handled; for a catch (...) of one's own.
+struct Failure {
+  int exit_code = 1;
+  std::string message;
+};
+Failure describe_current_exception();
+
 }  // namespace r1::apps

@@ -1,32 +1,31 @@
 // r1_train: supervised fine-tuning and reinforcement.
 #include <fmt/format.h>
 
-#include "apps/app_main.h"
+#include "apps/parallel_main.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/profile.h"
-#include "comm/topology.h"
 #include "config/loader.h"
 #include "train/run_sft.h"
 
 namespace r1::apps {
 namespace {
 
-int run(std::span<const std::string> arguments) {
+int run(std::span<const std::string> arguments, comm::World& world) {
   const std::string task = arguments.empty() ? "" : arguments[0];
   const auto program = task == "sft" ? config::Program::kTrainSft : task == "grpo" ? config::Program::kTrainGrpo : config::Program::kTrain;
   if (const auto information = config::requested_information(program, arguments)) {
-    fmt::print("{}", *information);
+    if (world.rank() == 0) fmt::print("{}", *information);
     return 0;
   }
-  const comm::Topology topology = comm::topology_from_environment();
-  log::set_rank(topology.rank);
   profile::set_enabled(true);
-  const auto environment = config::Environment::of_process(topology.world_size);
+  const auto environment = config::Environment::of_process(world.world_size());
   if (task == "sft") {
-    const config::SftConfig config = config::load_sft(arguments.subspan(1), environment);
+    config::SftConfig config = config::load_sft(arguments.subspan(1), environment);
     log::set_level(log::level_from_name(config.log_level));
-    train::run_sft(config);
+    if (config.num_threads == 0) config.num_threads = comm::default_num_threads(world.topology());
+    world.watch(config.watchdog_seconds);
+    train::run_sft(config, world.communicator());
     return 0;
   }
   if (task == "grpo") fail(ErrorKind::kUsage, "r1_train grpo is not part of this version; r1_train sft is");
@@ -36,4 +35,4 @@ int run(std::span<const std::string> arguments) {
 }  // namespace
 }  // namespace r1::apps
 
-int main(int argc, char** argv) { return r1::apps::run_app("r1_train", argc, argv, r1::apps::run); }
+int main(int argc, char** argv) { return r1::apps::run_parallel_app("r1_train", argc, argv, r1::apps::run); }

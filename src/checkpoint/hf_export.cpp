@@ -52,6 +52,10 @@ void export_model(const std::string& folder, models::CausalLM& model, parallel::
   if (options.dtype != DType::kF32 && options.dtype != DType::kBF16 && options.dtype != DType::kF16) {
     fail(ErrorKind::kUsage, "save_dtype: expected float32, bfloat16 or float16, found {}", dtype_name(options.dtype));
   }
+  if (store.communicator().rank() != 0) {  // the other ranks give their pieces, in the order in which rank 0 writes
+    model.parameters().for_each([&](nn::Parameter& parameter) { store.gather_value(parameter); });
+    return;
+  }
   make_directories(folder);
   std::vector<io::TensorDescription> descriptions;
   model.parameters().for_each([&](nn::Parameter& parameter) {

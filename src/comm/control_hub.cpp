@@ -242,10 +242,7 @@ void ControlChannel::Hub::end_job(const Failure& failure) {
       if (member.socket && !member.socket->receive(messages)) member.socket.reset();
     }
   }
-  // A stopped process cannot leave by itself; a launcher may or may not see to it.
-  for (const Member& member : members_) {
-    if (member.socket && member.host == members_[0].host) kill(static_cast<pid_t>(member.process_id), SIGKILL);
-  }
+  // A stopped process cannot leave by itself: the launcher ends it when it sees this exit code.
   leave(failure.exit_code);
 }
 

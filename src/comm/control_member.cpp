@@ -12,7 +12,8 @@ namespace r1::comm {
 namespace {
 
 constexpr double kConnectSeconds = 120;
-constexpr double kAnswerSeconds = 5;       // for rank 0 to end the job after this rank's error
+constexpr double kAnswerSeconds = 5;  // for rank 0 to end the job after this rank's error
+constexpr double kOthersSpeakSeconds = 1.5;
 constexpr double kTerminationSeconds = 1;  // longer than rank 0's, which then speaks first
 
 }  // namespace
@@ -55,11 +56,14 @@ std::int64_t ControlChannel::Member::fetch_add(const std::string& name, std::int
 
 void ControlChannel::Member::say_goodbye() { socket_->send({ControlMessage::Kind::kGoodbye}); }
 
-// Without rank 0 nobody decides who speaks: rank 1 does, the others only when it does not seem to be there.
+// Without rank 0 nobody decides who speaks: rank 1 does, the others only when the launcher does not end them after it.
 void ControlChannel::Member::hub_is_lost(const std::string& how) {
-  if (options_.rank > 1) std::this_thread::sleep_for(std::chrono::milliseconds(std::min(1500 + 100 * options_.rank, 4000)));
+  const double deadline = now_seconds() + (options_.rank > 1 ? kOthersSpeakSeconds + 0.1 * options_.rank : 0);
+  while (now_seconds() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (seconds_since_termination() >= 0) leave(exit_code(ErrorKind::kComm));
+  }
   print(fmt::format("rank 0 (host {}, process {}) {}; it was {}", hub_host_, hub_process_id_, how, describe_activity(hub_activity_)));
-  if (hub_process_id_ > 0 && hub_host_ == host_name()) kill(static_cast<pid_t>(hub_process_id_), SIGKILL);
   leave(exit_code(ErrorKind::kComm));
 }
 

@@ -13,9 +13,27 @@ namespace r1::comm {
 namespace {
 
 constexpr std::size_t kLargestMessage = std::size_t{1} << 30;  // MPI counts are ints
-// Polls before the thread sleeps, and how long it sleeps: a message between ranks on one node takes some microseconds.
-constexpr int kEagerPolls = 20;
-constexpr std::chrono::microseconds kShortSleep{20}, kLongSleep{100};
+
+// Between polls: a message between ranks on one node takes some microseconds, a large one milliseconds.
+class Backoff {
+ public:
+  void pause() {
+    if (++polls_ <= kEagerPolls) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(polls_ > kPatientPolls ? kLongSleep : kShortSleep);
+    }
+  }
+  void reset() { polls_ = 0; }
+
+ private:
+  static constexpr int kEagerPolls = 20, kPatientPolls = 1000;
+  static constexpr std::chrono::microseconds kShortSleep{20}, kLongSleep{100};
+  int polls_ = 0;
+};
+
+// The thread looks less often: it is there for the large transfers beside a computation.
+constexpr std::chrono::microseconds kThreadSleep{200};
 
 }  // namespace
 
@@ -49,7 +67,16 @@ void MpiOperation::wait() {
   std::unique_lock lock(transport.mutex_);
   if (!is_done_) {
     const Waiting waiting;
-    transport.work_finished_.wait(lock, [&] { return is_done_; });
+    ++transport.num_callers_waiting_;
+    Backoff backoff;
+    while (!is_done_) {
+      if (transport.poll()) backoff.reset();
+      if (is_done_) break;
+      lock.unlock();
+      backoff.pause();
+      lock.lock();
+    }
+    --transport.num_callers_waiting_;
   }
   lock.unlock();
   buffers.clear();
@@ -74,21 +101,15 @@ MpiTransport::~MpiTransport() {
 }
 
 void MpiTransport::enqueue(std::shared_ptr<MpiOperation> operation) {
-  std::vector<std::shared_ptr<MpiOperation>> finished;
+  std::vector<std::shared_ptr<MpiOperation>> finished;  // dropped outside of the lock
   {
     std::lock_guard lock(mutex_);
-    arrived_.push_back(std::move(operation));
+    Lane& lane = lanes_[operation->comm];
+    lane.push_back(std::move(operation));
+    advance(lane);
     finished.swap(finished_);
   }
   work_arrived_.notify_one();
-}
-
-// Returns false when there is no further phase.
-bool MpiTransport::start_next_phase(MpiOperation& operation) {
-  operation.requests.clear();
-  if (operation.next_phase_ == operation.phases.size()) return false;
-  operation.phases[operation.next_phase_++](operation);
-  return true;
 }
 
 // Returns true when the operation is complete.
@@ -106,62 +127,56 @@ bool MpiTransport::advance(MpiOperation& operation) {
         if (!all) return false;
       }
     }
-    if (!start_next_phase(operation)) return true;
+    operation.requests.clear();
+    if (operation.next_phase_ == operation.phases.size()) return true;
+    operation.phases[operation.next_phase_++](operation);
   }
 }
 
-void MpiTransport::finish(const std::shared_ptr<MpiOperation>& finished, std::string error) {
-  MpiOperation& operation = *finished;
-  if (operation.on_finished) operation.on_finished(operation, now_seconds() - operation.start_seconds_);
-  operation.phases.clear();
-  {
-    std::lock_guard lock(mutex_);
-    operation.error_ = std::move(error);
+// Moves the lane's operations on; returns whether one was completed.
+bool MpiTransport::advance(Lane& lane) {
+  bool something_finished = false;
+  while (!lane.empty()) {
+    MpiOperation& operation = *lane.front();
+    try {
+      if (operation.next_phase_ == 0) {
+        operation.start_seconds_ = now_seconds();
+        note_collective(operation.number, collective_name(operation.kind), operation.what);
+      }
+      if (!advance(operation)) break;
+    } catch (const std::exception& caught) {
+      operation.error_ = caught.what();
+    }
+    if (operation.on_finished) operation.on_finished(operation, now_seconds() - operation.start_seconds_);
     operation.is_done_ = true;
-    finished_.push_back(finished);
+    finished_.push_back(std::move(lane.front()));
+    lane.pop_front();
+    something_finished = true;
   }
-  work_finished_.notify_all();
+  return something_finished;
+}
+
+bool MpiTransport::poll() {
+  bool something_finished = false;
+  for (auto lane = lanes_.begin(); lane != lanes_.end();) {
+    something_finished |= advance(lane->second);
+    lane = lane->second.empty() ? lanes_.erase(lane) : std::next(lane);
+  }
+  return something_finished;
 }
 
 void MpiTransport::run() {
-  std::map<MPI_Comm, std::deque<std::shared_ptr<MpiOperation>>> lanes;
-  int idle_polls = 0;
+  std::unique_lock lock(mutex_);
   while (true) {
-    {
-      std::unique_lock lock(mutex_);
-      if (lanes.empty() && arrived_.empty()) work_arrived_.wait(lock, [&] { return stopping_ || !arrived_.empty(); });
-      if (stopping_ && lanes.empty() && arrived_.empty()) return;
-      for (auto& operation : arrived_) lanes[operation->comm].push_back(std::move(operation));
-      arrived_.clear();
+    if (lanes_.empty()) {
+      if (stopping_) return;
+      work_arrived_.wait(lock);
+      continue;
     }
-    bool something_finished = false;
-    for (auto lane = lanes.begin(); lane != lanes.end();) {
-      MpiOperation& operation = *lane->second.front();
-      std::string error;
-      bool is_complete = true;
-      try {
-        if (operation.next_phase_ == 0) {
-          operation.start_seconds_ = now_seconds();
-          note_collective(operation.number, collective_name(operation.kind), operation.what);
-        }
-        is_complete = advance(operation);
-      } catch (const std::exception& caught) {
-        error = caught.what();
-      }
-      if (is_complete) {
-        finish(lane->second.front(), std::move(error));
-        something_finished = true;
-        lane->second.pop_front();
-      }
-      lane = lane->second.empty() ? lanes.erase(lane) : std::next(lane);
-    }
-    if (something_finished) {
-      idle_polls = 0;
-    } else if (++idle_polls > kEagerPolls) {
-      std::this_thread::sleep_for(idle_polls > 50 * kEagerPolls ? kLongSleep : kShortSleep);
-    } else {
-      std::this_thread::yield();
-    }
+    if (num_callers_waiting_ == 0) poll();
+    lock.unlock();
+    std::this_thread::sleep_for(kThreadSleep);
+    lock.lock();
   }
 }
 

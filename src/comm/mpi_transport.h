@@ -1,4 +1,4 @@
-// The thread that makes every MPI call of a running job: a communication stream.
+// What moves the MPI operations of this process on: a communication stream.
 #pragma once
 
 #include <mpi.h>
@@ -50,8 +50,9 @@ struct MpiOperation : WorkState {
   std::string error_;
 };
 
-/// Operations of one MPI communicator run one after another; those of different communicators side by side. The thread sleeps
-/// between polls, so that ranks which share a core do not take it from each other.
+/// Operations of one MPI communicator run one after another; those of different communicators side by side. A caller starts its
+/// operation itself and, in wait(), moves everything on itself; while it computes, a thread does. Both sleep between polls, so that
+/// ranks which share a core do not take it from each other.
 class MpiTransport {
  public:
   MpiTransport();
@@ -61,14 +62,17 @@ class MpiTransport {
 
  private:
   friend struct MpiOperation;
+  using Lane = std::deque<std::shared_ptr<MpiOperation>>;
   void run();
-  bool start_next_phase(MpiOperation& operation);
-  bool advance(MpiOperation& operation);
-  void finish(const std::shared_ptr<MpiOperation>& finished, std::string error);
+  // With the mutex held:
+  bool poll();
+  bool advance(Lane& lane);
+  static bool advance(MpiOperation& operation);
 
   std::mutex mutex_;
-  std::condition_variable work_arrived_, work_finished_;
-  std::deque<std::shared_ptr<MpiOperation>> arrived_;
+  std::condition_variable work_arrived_;
+  std::map<MPI_Comm, Lane> lanes_;
+  int num_callers_waiting_ = 0;  // then the thread leaves the polling to them
   // Tensors go back to their allocator on the callers' thread: an error may be taking the allocator down at this moment.
   std::vector<std::shared_ptr<MpiOperation>> finished_;
   bool stopping_ = false;

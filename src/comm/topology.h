@@ -15,4 +15,8 @@ struct Topology {
 /// step: there SLURM_NTASKS says nothing about this process, and the answer is one rank.
 Topology topology_from_environment();
 
+/// Threads of a rank whose user gave none (0 = all processors that the process may use): its share when the launcher bound the ranks
+/// of a node to no processors of their own.
+int default_num_threads(const Topology& topology);
+
 }  // namespace r1::comm

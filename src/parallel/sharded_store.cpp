@@ -254,7 +254,7 @@ Tensor ShardedStore::gather_value(const nn::Parameter& parameter) {
   finish_value_transfers();
   UnitState& state = unit(parameter.unit);
   const Range members{parameter.offset, parameter.offset + parameter.num_elements()};
-  if (state.value_range.size() == state.num_elements)
+  if (options_.sharding != Sharding::kZero3)
     return ops::to_host(ctx_, slice(state.values, state.value_range, members).view(parameter.shape));
   std::vector<std::int64_t> counts;
   for (int r = 0; r < num_ranks(); ++r)

@@ -39,4 +39,13 @@ DeviceBatch to_device(const ExecContext& ctx, const MicroBatch& batch, std::int6
           ops::to_device(ctx, Tensor::host_from<std::int32_t>(batch.labels, {batch.num_tokens()}, DType::kI32))};
 }
 
+void run_idle_forward(nn::Pass& pass, models::CausalLM& model) {
+  MicroBatch batch;
+  const std::int32_t id[] = {0}, label[] = {ops::kIgnoreIndex};
+  const std::int64_t piece[] = {1};
+  batch.add_row(id, label, piece);
+  const DeviceBatch on_device = to_device(pass.ctx, batch, model.config().vocab_size);
+  model.cross_entropy(pass, model.decode(pass, on_device.tokens), on_device.labels, 0.0F);
+}
+
 }  // namespace r1::train

@@ -34,4 +34,20 @@ struct DeviceBatch {
 };
 DeviceBatch to_device(const ExecContext& ctx, const MicroBatch& batch, std::int64_t vocab_size);
 
+/// The forward pass of a rank that has no micro-batch left in a round: one token that counts nothing. The rank takes part in the
+/// collectives of the units all the same.
+void run_idle_forward(nn::Pass& pass, models::CausalLM& model);
+
+/// Item i of a step was made by rank i mod N: the ranks' items (in rank order, each in its own order) as one list in item order.
+template <typename T>
+std::vector<T> in_index_order(const std::vector<std::vector<T>>& by_rank) {
+  std::vector<T> items;
+  for (std::size_t round = 0;; ++round) {
+    for (const std::vector<T>& part : by_rank) {
+      if (round >= part.size()) return items;
+      items.push_back(part[round]);
+    }
+  }
+}
+
 }  // namespace r1::train

@@ -16,12 +16,13 @@ struct StepWork {
   double flops = 0;
 };
 
-/// Calls per step, in this order: prepare, forward (each micro-batch), finish_step. Micro-batches are numbered globally.
+/// Calls per step, in this order: prepare, forward (each micro-batch of this rank: k·N + r for rank r of N), finish_step.
+/// Micro-batches are numbered globally. prepare, finish_step and evaluate are collective.
 class Objective {
  public:
   virtual ~Objective() = default;
 
-  /// Gets the step's data ready; returns its number of micro-batches (at least 1).
+  /// Gets the step's data ready; returns its number of micro-batches on all ranks (at least 1).
   virtual std::int64_t prepare(std::int64_t step) = 0;
   /// Runs the model on a micro-batch under the pass's tape and seeds the gradient, normalised over the whole step.
   virtual void forward(nn::Pass& pass, std::int64_t micro_batch) = 0;

@@ -13,6 +13,7 @@
 #include "base/strings.h"
 #include "checkpoint/hf_export.h"
 #include "checkpoint/hf_import.h"
+#include "comm/activity.h"
 #include "config/loader.h"
 #include "data/builtin_tasks.h"
 #include "data/chat_renderer.h"
@@ -65,27 +66,27 @@ DType save_dtype_of(const config::SftConfig& config, const models::ModelConfig& 
 constexpr const char* kNotInThisVersion[] = {
     "resume_from_checkpoint", "async_save",   "checkpoint_layout", "save_before_seconds", "benchmarks", "pad_token", "nodes",
     "ntasks_per_node",        "device_memory"};
-// Keys that have no effect on supervised training on one rank.
-constexpr const char* kWithoutEffect[] = {"system_prompt", "watchdog_seconds", "deterministic_reduction",
-                                          "wandb_entity",  "wandb_project",    "wandb_run_group"};
+// Keys that have no effect on supervised training, and on one rank.
+constexpr const char* kWithoutEffect[] = {"system_prompt", "wandb_entity", "wandb_project", "wandb_run_group"};
+constexpr const char* kWithoutEffectOnOneRank[] = {"watchdog_seconds", "deterministic_reduction"};
 
 void refuse_what_is_not_there_yet(const config::SftConfig& config) {
-  if (config.world_size > 1) {
-    fail(ErrorKind::kUsage, "{} ranks: this version trains on one rank; start r1_train without mpirun, or with mpirun -n 1",
-         config.world_size);
-  }
   for (const char* key : kNotInThisVersion) {
     if (config.given(key))
       fail(ErrorKind::kConfig, "{} is not supported by this version of r1_train sft; leave it out", config.place_of(key));
   }
   for (const char* key : kWithoutEffect) {
-    if (config.given(key)) log::notice("{} has no effect on supervised training on one rank", config.place_of(key));
+    if (config.given(key)) log::notice("{} has no effect on supervised training", config.place_of(key));
+  }
+  for (const char* key : kWithoutEffectOnOneRank) {
+    if (config.given(key) && config.world_size == 1)
+      log::notice("{} has no effect on supervised training on one rank", config.place_of(key));
   }
   if (config.dataset_config && !config.dataset_mixture &&
       (data::is_builtin(config.dataset_name) || std::filesystem::is_regular_file(config.dataset_name))) {
     log::notice("{} has no effect: {} has no configurations", config.place_of("dataset_config"), config.dataset_name);
   }
-  if (config.accelerate.sharding_strategy != config::ShardingStrategy::kReplicated) {
+  if (config.world_size == 1 && config.accelerate.sharding_strategy != config::ShardingStrategy::kReplicated) {
     log::notice("{}: with one rank every ZeRO stage equals plain training", config.accelerate.path);
   }
 }
@@ -265,20 +266,54 @@ void show_preview(const Preview& preview, const Setup& setup, const TrainerParts
   }
 }
 
+parallel::StoreOptions store_options(const config::SftConfig& config) {
+  parallel::StoreOptions options;
+  switch (config.accelerate.sharding_strategy) {
+    case config::ShardingStrategy::kReplicated:
+      options.sharding = parallel::Sharding::kReplicated;
+      break;
+    case config::ShardingStrategy::kZero2:
+      options.sharding = parallel::Sharding::kZero2;
+      break;
+    case config::ShardingStrategy::kZero3:
+      options.sharding = parallel::Sharding::kZero3;
+      break;
+  }
+  options.deterministic_reduction = config.deterministic_reduction.value_or(true);
+  return options;
+}
+
+// Rank 0 tokenises and writes the cache, the others read it: no collective is open meanwhile but the barrier, and none times out.
+SftData load_training_data(const config::SftConfig& config, const Setup& setup, ThreadPool& threads, comm::Communicator& communicator) {
+  const comm::Phase phase("reading and tokenising the data", comm::Patience::kLong);
+  const SftDataOptions options{config.dataset_train_split, config.packing, -1, true};
+  const auto load = [&] { return load_sft_data(config, options, *setup.tokenizer, setup.chat, setup.model_config.vocab_size, threads); };
+  if (communicator.rank() != 0) {
+    communicator.barrier("token cache");
+    return load();
+  }
+  SftData data = load();
+  communicator.barrier("token cache");
+  return data;
+}
+
 }  // namespace
 
-void run_sft(const config::SftConfig& config) {
+void run_sft(const config::SftConfig& config, comm::Communicator& communicator) {
+  const bool is_first_rank = communicator.rank() == 0;
   const Setup setup = prepare(config);
-  if (config.planning()) return print_plan(config, setup);
+  if (config.planning()) {
+    if (is_first_rank) print_plan(config, setup);
+    return;
+  }
 
   const auto ctx = make_cpu_context(config.num_threads);
-  SftData data = load_sft_data(config, {config.dataset_train_split, config.packing, -1, true}, *setup.tokenizer, setup.chat,
-                               setup.model_config.vocab_size, ctx->threads());
+  SftData data = load_training_data(config, setup, ctx->threads(), communicator);
   log::info("data: {}", describe(data.summary, config));
   const auto eval_rows = load_eval_rows(config, setup, ctx->threads(), -1);
 
   const auto model = models::make_model(setup.model_config);
-  const auto store = parallel::make_replicated_store(*ctx, model->parameters(), parallel::OptimizerState::kAdamW);
+  const auto store = parallel::make_parameter_store(*ctx, model->parameters(), communicator, store_options(config));
   nn::UnitRunner runner(model->parameters(), *store);
   checkpoint::load_weights(setup.model_folder, *model, *store);
   const TrainerParts parts{*ctx, *model, *store, runner};
@@ -288,16 +323,18 @@ void run_sft(const config::SftConfig& config) {
   options.per_device_eval_batch_size = config.per_device_eval_batch_size;
   options.gradient_accumulation_steps = config.gradient_accumulation_steps;
   options.data_seed = static_cast<std::uint64_t>(config.data_seed.value_or(config.seed));
+  options.communicator = &communicator;
   SftObjective objective(*ctx, *model, options, data.rows, eval_rows);
   const std::int64_t max_steps = total_steps(config, objective.steps_per_epoch());
   const LrSchedule schedule = make_schedule(config, max_steps);
 
   preflight::check_disk_space(config.output_dir, static_cast<std::uint64_t>(model->parameters().num_elements()) * size_of(setup.save_dtype),
                               "the trained model");
-  preflight::prepare_output_dir(config);
-  log::info("model: {}, {} parameters; {} steps of {} rows on {} threads", setup.model_config.model_type,
+  if (is_first_rank) preflight::prepare_output_dir(config);
+  log::info("model: {}, {} parameters; {} steps of {} rows on {}{} threads", setup.model_config.model_type,
             format_count(static_cast<double>(model->parameters().num_elements())), max_steps,
-            config.per_device_train_batch_size * config.gradient_accumulation_steps, ctx->threads().num_threads());
+            std::int64_t{config.per_device_train_batch_size} * config.gradient_accumulation_steps * communicator.world_size(),
+            communicator.world_size() > 1 ? fmt::format("{} ranks of ", communicator.world_size()) : "", ctx->threads().num_threads());
 
   TrainingReport training_report(config, "SFT");
   const Preview preview = make_preview(config, setup);
@@ -305,10 +342,12 @@ void run_sft(const config::SftConfig& config) {
   Trainer trainer(parts, trainer_options(config, max_steps, objective.steps_per_epoch()), schedule, objective,
                   [&](const std::string& folder) {
                     checkpoint::export_model(folder, *model, *store, {setup.save_dtype, setup.model_folder});
-                    if (config.chat_template) write_file_atomically(folder + "/chat_template.jinja", setup.chat_template->source());
+                    if (config.chat_template && is_first_rank)
+                      write_file_atomically(folder + "/chat_template.jinja", setup.chat_template->source());
                   });
   const TrainResult result = trainer.run();
   show_preview(preview, setup, parts, result.global_step, training_report.completions());
+  if (!is_first_rank) return;
   log::info("{} steps in {}: {:.0f} tokens/s, {:.0f} % of this machine's fp32 peak; first step done {} after the start", result.global_step,
             format_seconds(result.train_runtime), result.tokens_per_second, 100 * result.mean_fraction_of_peak,
             format_seconds(result.first_step_seconds));

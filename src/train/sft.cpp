@@ -1,6 +1,7 @@
 #include "train/sft.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "ops/copy.h"
 #include "ops/reduce.h"
@@ -24,14 +25,14 @@ SftObjective::SftObjective(const ExecContext& ctx, models::CausalLM& model, SftO
       train_rows_(std::move(train_rows)),
       eval_rows_(std::move(eval_rows)),
       sampler_(train_rows_->num_rows(), options_.data_seed, /*shuffle=*/true) {
-  const std::int64_t rows_per_step = options_.per_device_train_batch_size * options_.gradient_accumulation_steps;
+  const std::int64_t rows_per_step = options_.per_device_train_batch_size * options_.gradient_accumulation_steps * num_ranks();
   steps_per_epoch_ = std::max<std::int64_t>(1, (train_rows_->num_rows() + rows_per_step - 1) / rows_per_step);
 }
 
 double SftObjective::epoch(std::int64_t steps) const { return static_cast<double>(steps) / static_cast<double>(steps_per_epoch_); }
 
 std::vector<std::int64_t> SftObjective::rows_of_step(std::int64_t step) const {
-  const std::int64_t rows_per_step = options_.per_device_train_batch_size * options_.gradient_accumulation_steps;
+  const std::int64_t rows_per_step = options_.per_device_train_batch_size * options_.gradient_accumulation_steps * num_ranks();
   const std::int64_t begin = step % steps_per_epoch_ * rows_per_step;
   const std::int64_t end = std::min(begin + rows_per_step, train_rows_->num_rows());
   std::vector<std::int64_t> rows;
@@ -53,6 +54,12 @@ double SftObjective::flops_of(const MicroBatch& batch) const {
   return flops;
 }
 
+template <typename T>
+std::vector<T> SftObjective::gather_items(const std::vector<T>& own, std::string_view what) const {
+  if (num_ranks() == 1) return own;
+  return in_index_order(options_.communicator->host_gather_values(std::span<const T>(own), what));
+}
+
 std::int64_t SftObjective::prepare(std::int64_t step) {
   const std::vector<std::int64_t> rows = rows_of_step(step);
   micro_batches_.clear();
@@ -60,31 +67,40 @@ std::int64_t SftObjective::prepare(std::int64_t step) {
   num_labelled_tokens_ = 0;
   work_ = {};
   const auto batch_size = static_cast<std::size_t>(options_.per_device_train_batch_size);
-  for (std::size_t begin = 0; begin < rows.size(); begin += batch_size) {
+  const std::size_t num_micro_batches = (rows.size() + batch_size - 1) / batch_size;
+  std::vector<Counts> own;
+  for (auto index = static_cast<std::size_t>(rank()); index < num_micro_batches; index += static_cast<std::size_t>(num_ranks())) {
+    const std::size_t begin = index * batch_size;
     const MicroBatch& batch =
         micro_batches_.emplace_back(gather(*train_rows_, std::span(rows).subspan(begin, std::min(batch_size, rows.size() - begin))));
-    num_labelled_tokens_ += batch.num_labelled_tokens();
-    work_.num_tokens += batch.num_tokens();
-    work_.num_rows += batch.num_rows;
-    work_.flops += flops_of(batch);
+    own.push_back({batch.num_labelled_tokens(), batch.num_tokens(), batch.num_rows, flops_of(batch)});
   }
-  return static_cast<std::int64_t>(micro_batches_.size());
+  for (const Counts& counts : gather_items(own, "micro-batch sizes")) {
+    num_labelled_tokens_ += counts.num_labelled;
+    work_.num_tokens += counts.num_tokens;
+    work_.num_rows += counts.num_rows;
+    work_.flops += counts.flops;
+  }
+  return static_cast<std::int64_t>(num_micro_batches);
 }
 
 void SftObjective::forward(nn::Pass& pass, std::int64_t micro_batch) {
-  const DeviceBatch batch = to_device(ctx_, micro_batches_[static_cast<std::size_t>(micro_batch)], model_.config().vocab_size);
+  const MicroBatch& own = micro_batches_.at(static_cast<std::size_t>(micro_batch / num_ranks()));
+  const DeviceBatch batch = to_device(ctx_, own, model_.config().vocab_size);
   // The mean over the labelled tokens of the whole step, not a mean of means.
   const float scale = num_labelled_tokens_ > 0 ? static_cast<float>(1.0 / static_cast<double>(num_labelled_tokens_)) : 0.0F;
   losses_.push_back(model_.cross_entropy(pass, model_.decode(pass, batch.tokens), batch.labels, scale));
 }
 
 double SftObjective::finish_step(report::MetricRow& metrics) {
-  double loss = 0, correct = 0;
-  for (const nn::TokenLoss& part : losses_) {
-    loss += ordered_sum(ctx_, part.token_loss);
-    correct += ordered_sum(ctx_, part.is_correct);
-  }
+  std::vector<Sums> own;
+  for (const nn::TokenLoss& part : losses_) own.push_back({ordered_sum(ctx_, part.token_loss), ordered_sum(ctx_, part.is_correct)});
   losses_.clear();
+  double loss = 0, correct = 0;
+  for (const Sums& part : gather_items(own, "losses")) {
+    loss += part.loss;
+    correct += part.correct;
+  }
   const double count = static_cast<double>(std::max<std::int64_t>(1, num_labelled_tokens_));
   metrics.set("mean_token_accuracy", correct / count);
   total_tokens_ += work_.num_tokens;
@@ -95,22 +111,32 @@ double SftObjective::finish_step(report::MetricRow& metrics) {
 std::optional<Objective::Evaluation> SftObjective::evaluate(nn::Pass& pass) {
   if (eval_rows_ == nullptr || eval_rows_->num_rows() == 0) return std::nullopt;
   Evaluation evaluation;
-  double loss = 0, correct = 0;
-  std::int64_t count = 0;
-  std::vector<std::int64_t> indices;
-  for (std::int64_t row = 0; row < eval_rows_->num_rows(); ++row) {
-    indices.push_back(row);
-    const bool is_last = row + 1 == eval_rows_->num_rows();
-    if (static_cast<std::int64_t>(indices.size()) < options_.per_device_eval_batch_size && !is_last) continue;
+  const std::int64_t num_rows = eval_rows_->num_rows(), batch_size = options_.per_device_eval_batch_size;
+  evaluation.num_batches = (num_rows + batch_size - 1) / batch_size;
+  const std::int64_t num_rounds = (evaluation.num_batches + num_ranks() - 1) / num_ranks();
+  std::vector<Sums> own;
+  std::vector<std::int64_t> own_counts;
+  for (std::int64_t round = 0; round < num_rounds; ++round) {
+    const std::int64_t index = round * num_ranks() + rank();
+    if (index >= evaluation.num_batches) {
+      run_idle_forward(pass, model_);
+      continue;
+    }
+    std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(batch_size, num_rows - index * batch_size)));
+    std::iota(indices.begin(), indices.end(), index * batch_size);
     const MicroBatch batch = gather(*eval_rows_, indices);
     const DeviceBatch on_device = to_device(ctx_, batch, model_.config().vocab_size);
     const nn::TokenLoss part = model_.cross_entropy(pass, model_.decode(pass, on_device.tokens), on_device.labels, 1.0F);
-    loss += ordered_sum(ctx_, part.token_loss);
-    correct += ordered_sum(ctx_, part.is_correct);
-    count += batch.num_labelled_tokens();
-    ++evaluation.num_batches;
-    indices.clear();
+    own.push_back({ordered_sum(ctx_, part.token_loss), ordered_sum(ctx_, part.is_correct)});
+    own_counts.push_back(batch.num_labelled_tokens());
   }
+  double loss = 0, correct = 0;
+  std::int64_t count = 0;
+  for (const Sums& part : gather_items(own, "evaluation losses")) {
+    loss += part.loss;
+    correct += part.correct;
+  }
+  for (const std::int64_t labelled : gather_items(own_counts, "evaluation counts")) count += labelled;
   evaluation.num_rows = eval_rows_->num_rows();
   const double tokens = static_cast<double>(std::max<std::int64_t>(1, count));
   evaluation.metrics.set("eval_loss", loss / tokens);

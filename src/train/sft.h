@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "data/sampler.h"
 #include "models/causal_lm.h"
 #include "train/micro_batch.h"
@@ -25,10 +26,12 @@ struct SftOptions {
   std::int64_t per_device_eval_batch_size = 8;
   std::int64_t gradient_accumulation_steps = 1;
   std::uint64_t data_seed = 42;
+  comm::Communicator* communicator = nullptr;  // null: one rank
 };
 
 /// Rows are drawn in an order that is a pure function of (data_seed, epoch). An epoch is ceil(rows / (batch size ×
-/// accumulation)) steps: every row is trained once, the last step of an epoch may be smaller.
+/// accumulation × ranks)) steps: every row is trained once, the last step of an epoch may be smaller. Rank r of N draws the rows
+/// of the micro-batches k·N + r alone; losses and counts are added in the micro-batches' order.
 class SftObjective : public Objective {
  public:
   SftObjective(const ExecContext& ctx, models::CausalLM& model, SftOptions options, std::shared_ptr<const TrainingRows> train_rows,
@@ -55,7 +58,21 @@ class SftObjective : public Objective {
   data::Sampler sampler_;
   std::int64_t steps_per_epoch_ = 1;
 
-  std::vector<MicroBatch> micro_batches_;  // of the step in flight
+  /// What a micro-batch brings to the step's sums.
+  struct Counts {
+    std::int64_t num_labelled = 0, num_tokens = 0, num_rows = 0;
+    double flops = 0;
+  };
+  struct Sums {
+    double loss = 0, correct = 0;
+  };
+  int rank() const { return options_.communicator != nullptr ? options_.communicator->rank() : 0; }
+  int num_ranks() const { return options_.communicator != nullptr ? options_.communicator->world_size() : 1; }
+  /// All ranks' items in item order; collective.
+  template <typename T>
+  std::vector<T> gather_items(const std::vector<T>& own, std::string_view what) const;
+
+  std::vector<MicroBatch> micro_batches_;  // of the step in flight: this rank's
   std::int64_t num_labelled_tokens_ = 0;
   std::int64_t total_tokens_ = 0;  // of all steps
   std::vector<nn::TokenLoss> losses_;

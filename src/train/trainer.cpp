@@ -12,9 +12,11 @@
 #include "base/log.h"
 #include "base/profile.h"
 #include "base/strings.h"
+#include "comm/activity.h"
 #include "ops/peak.h"
 #include "report/progress.h"
 #include "report/trainer_state.h"
+#include "train/micro_batch.h"
 #include "train/retention.h"
 
 namespace r1::train {
@@ -42,23 +44,36 @@ double seconds_since_process_start() {
 Trainer::Trainer(TrainerParts parts, TrainerOptions options, const LrSchedule& schedule, Objective& objective, SaveModel save_model)
     : parts_(parts), options_(std::move(options)), schedule_(schedule), objective_(objective), save_model_(std::move(save_model)) {
   parts_.runner.set_recompute(options_.gradient_checkpointing);
-  metrics_ = std::make_unique<report::MetricsSink>(report::MetricsOptions{options_.output_dir, options_.tensorboard, std::nullopt});
+  if (is_first_rank())
+    metrics_ = std::make_unique<report::MetricsSink>(report::MetricsOptions{options_.output_dir, options_.tensorboard, std::nullopt});
 }
 
 Trainer::~Trainer() = default;
 
-const std::vector<report::LoggedRow>& Trainer::history() const { return metrics_->history(); }
+const std::vector<report::LoggedRow>& Trainer::history() const {
+  static const std::vector<report::LoggedRow> kNone;
+  return metrics_ ? metrics_->history() : kNone;
+}
+
+bool Trainer::is_first_rank() const { return parts_.store.communicator().rank() == 0; }
 
 Trainer::StepOutcome Trainer::train_step(std::int64_t step) {
   const double start = now_seconds();
+  const comm::Phase phase(fmt::format("step {}", step + 1));
   StepOutcome outcome;
-  parts_.store.begin_step();
+  const std::int64_t rank = parts_.store.communicator().rank(), num_ranks = parts_.store.communicator().world_size();
   const std::int64_t num_micro_batches = objective_.prepare(step);
-  for (std::int64_t micro_batch = 0; micro_batch < num_micro_batches; ++micro_batch) {
+  parts_.store.begin_step(num_micro_batches);
+  for (std::int64_t first = 0; first < num_micro_batches; first += num_ranks) {
+    const std::int64_t micro_batch = first + rank;
     parts_.store.begin_micro_batch(micro_batch);
     nn::Tape tape(parts_.ctx);
     nn::Pass pass{parts_.ctx, parts_.runner, &tape};
-    objective_.forward(pass, micro_batch);
+    if (micro_batch < num_micro_batches) {
+      objective_.forward(pass, micro_batch);
+    } else {
+      run_idle_forward(pass, parts_.model);
+    }
     tape.backward();
   }
   outcome.loss = objective_.finish_step(outcome.metrics);
@@ -83,13 +98,15 @@ Trainer::StepOutcome Trainer::train_step(std::int64_t step) {
 }
 
 void Trainer::log_step(std::int64_t step, const StepOutcome& outcome) {
+  if (!is_first_rank()) return;
+  const double peak = ops::peak_flops(parts_.ctx) * parts_.store.communicator().world_size();
   report::MetricRow row;
   row.set("loss", interval_loss_ / static_cast<double>(interval_steps_));
   row.set("grad_norm", outcome.grad_norm);
   row.set("learning_rate", outcome.learning_rate);
   for (const auto& [name, value] : outcome.metrics.values()) std::visit([&, key = name](const auto& v) { row.set(key, v); }, value);
   row.set("tokens_per_second", static_cast<double>(interval_tokens_) / interval_seconds_);
-  row.set("mfu", interval_flops_ / interval_seconds_ / ops::peak_flops(parts_.ctx));
+  row.set("mfu", interval_flops_ / interval_seconds_ / peak);
   row.set("step_seconds", interval_seconds_ / static_cast<double>(interval_steps_));
   row.set("peak_memory_bytes", peak_memory_bytes());
   metrics_->log(step, objective_.epoch(step), row);
@@ -98,10 +115,11 @@ void Trainer::log_step(std::int64_t step, const StepOutcome& outcome) {
 }
 
 void Trainer::evaluate(std::int64_t step) {
+  const comm::Phase phase(fmt::format("evaluation after step {}", step));
   const double start = now_seconds();
   nn::Pass pass{parts_.ctx, parts_.runner, nullptr};
   auto evaluation = objective_.evaluate(pass);
-  if (!evaluation) return;
+  if (!evaluation || !is_first_rank()) return;
   const double seconds = now_seconds() - start;
   evaluation->metrics.set("eval_runtime", seconds);
   evaluation->metrics.set("eval_samples_per_second", static_cast<double>(evaluation->num_rows) / seconds);
@@ -120,8 +138,10 @@ void Trainer::evaluate(std::int64_t step) {
 void Trainer::save_checkpoint(std::int64_t step) {
   const std::string folder = fmt::format("{}/checkpoint-{}", options_.output_dir, step);
   const std::string temporary = fmt::format("{}.tmp.{}", folder, getpid());
-  make_directories(temporary);
+  const comm::Phase phase(fmt::format("saving {}", folder), comm::Patience::kLong);
+  if (is_first_rank()) make_directories(temporary);
   save_model_(temporary);
+  if (!is_first_rank()) return;
   std::filesystem::remove_all(folder);
   std::filesystem::rename(temporary, folder);
   sync_directory(options_.output_dir);
@@ -155,14 +175,14 @@ TrainResult Trainer::run() {
     interval_flops_ += work.flops;
     interval_tokens_ += work.num_tokens;
     ++interval_steps_;
-    if (options_.progress) {
+    if (options_.progress && is_first_rank()) {
       report::ProgressState state;
       state.done = done;
       state.total = options_.max_steps;
       state.loss = outcome.loss;
       state.reward = outcome.metrics.number("reward");
       state.tokens_per_second = static_cast<double>(work.num_tokens) / outcome.seconds;
-      state.fraction_of_peak = work.flops / outcome.seconds / ops::peak_flops(parts_.ctx);
+      state.fraction_of_peak = work.flops / outcome.seconds / (ops::peak_flops(parts_.ctx) * parts_.store.communicator().world_size());
       progress.update(state);
     }
     const bool is_logged = options_.logging_steps > 0 && (done % options_.logging_steps == 0 || (done == 1 && options_.logging_first_step));
@@ -177,11 +197,12 @@ TrainResult Trainer::run() {
   result.train_loss = loss_sum / static_cast<double>(options_.max_steps);
   if (timed_seconds > 0) {
     result.tokens_per_second = static_cast<double>(timed_tokens) / timed_seconds;
-    result.mean_fraction_of_peak = timed_flops / timed_seconds / ops::peak_flops(parts_.ctx);
+    result.mean_fraction_of_peak = timed_flops / timed_seconds / (ops::peak_flops(parts_.ctx) * parts_.store.communicator().world_size());
   }
   if (options_.eval_at_end) evaluate(options_.max_steps);
+  const comm::Phase phase("saving the model", comm::Patience::kLong);
   save_model_(options_.output_dir);
-  write_results(result);
+  if (is_first_rank()) write_results(result);
   return result;
 }
 

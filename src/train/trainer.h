@@ -56,9 +56,11 @@ struct TrainResult {
   double flops = 0;
 };
 
-/// Saves the model as a Hugging Face folder; called at save_steps with output_dir/checkpoint-N and at the end with output_dir.
+/// Saves the model as a Hugging Face folder; collective, rank 0 writes; called at save_steps with output_dir/checkpoint-N and at the end
+/// with output_dir.
 using SaveModel = std::function<void(const std::string& folder)>;
 
+/// Every rank makes one and runs it; the steps are collective.
 class Trainer {
  public:
   Trainer(TrainerParts parts, TrainerOptions options, const LrSchedule& schedule, Objective& objective, SaveModel save_model);
@@ -75,6 +77,8 @@ class Trainer {
     double loss = 0, grad_norm = 0, learning_rate = 0, seconds = 0;
     report::MetricRow metrics;
   };
+  /// Rank 0 logs, reports and writes.
+  bool is_first_rank() const;
   StepOutcome train_step(std::int64_t step);
   void log_step(std::int64_t step, const StepOutcome& outcome);
   void evaluate(std::int64_t step);
