@@ -46,8 +46,9 @@ struct Completion {
 struct EngineOptions {
   std::uint64_t seed = 42;
   std::int64_t max_model_len = 0;  // 0 = the model's max_position_embeddings
-  std::int64_t kv_cache_bytes =
-      0;  // of all layers together; 0 = enough for max_num_sequences of max_model_len, at most half the free memory
+  /// Of all layers together; 0 = enough for max_num_sequences of max_model_len, at most this rank's part of half the free memory.
+  std::int64_t kv_cache_bytes = 0;
+  int ranks_on_host = 1;  // that share the free memory
   int max_num_sequences = 256;
   std::int64_t max_batch_tokens = 512;  // tokens of one forward pass; longer prefills are cut into chunks
   int block_size = 32;

@@ -45,10 +45,10 @@ std::vector<std::pair<std::string, std::string>> summary_rows(Counts& counts, co
   }
   const engine::EngineStats& engine = summary.engine;
   if (engine.steps > 0) {
-    rows.emplace_back("new tokens/s",
+    rows.emplace_back(summary.num_ranks > 1 ? "new tokens/s, rank 0" : "new tokens/s",
                       fmt::format("{:.0f} ({} tokens in {})", static_cast<double>(engine.decode_tokens) / summary.seconds,
                                   format_count(static_cast<double>(engine.decode_tokens)), format_seconds(summary.seconds)));
-    rows.emplace_back("prompt tokens",
+    rows.emplace_back(summary.num_ranks > 1 ? "prompt tokens, rank 0" : "prompt tokens",
                       fmt::format("{} computed, {} taken from the cache", format_count(static_cast<double>(engine.prefill_tokens)),
                                   format_count(static_cast<double>(engine.cached_prompt_tokens))));
     rows.emplace_back("batch",

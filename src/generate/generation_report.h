@@ -12,7 +12,8 @@ namespace r1::generate {
 
 struct GenerationSummary {
   double seconds = 0;
-  engine::EngineStats engine;  // all zero when nothing was left to do
+  int num_ranks = 1;
+  engine::EngineStats engine;  // of rank 0; all zero when nothing was left to do
 };
 
 /// Prints the summary and writes _report.html into the output folder (the underscore keeps it out of the data set's files). Reads the

@@ -16,6 +16,7 @@
 #include "data/chat_renderer.h"
 #include "data/open_dataset.h"
 #include "engine/kv_cache.h"
+#include "engine/work_queue.h"
 #include "generate/generation_report.h"
 #include "generate/output_shards.h"
 #include "generate/prompt_builder.h"
@@ -52,10 +53,6 @@ void refuse_what_is_not_there_yet(const config::GenerateConfig& config) {
   for (const auto& [key, size] : {std::pair{"tensor_parallel_size", config.tensor_parallel_size},
                                   std::pair{"pipeline_parallel_size", config.pipeline_parallel_size}}) {
     if (size > 1) fail(ErrorKind::kUsage, "{}: {} is not part of this version; expected 1", config.place_of(key), size);
-  }
-  if (config.world_size > 1) {
-    fail(ErrorKind::kUsage, "r1_generate on {} ranks is not part of this version: start one process, its threads use all processors",
-         config.world_size);
   }
 }
 
@@ -205,15 +202,19 @@ report::ProgressState progress_state(const SamplingProgress& progress, double se
 
 }  // namespace
 
-void run_generate(const config::GenerateConfig& config) {
+void run_generate(const config::GenerateConfig& config, comm::World& world) {
+  const bool is_first_rank = world.rank() == 0;
   const Setup setup = prepare(config);
-  if (config.planning()) return print_plan(config, setup);
+  if (config.planning()) {
+    if (is_first_rank) print_plan(config, setup);
+    return;
+  }
 
   prompt_of(config, setup, 0);  // a prompt of the wrong kind is told before the model is loaded
   const OutputSettings output{config.hf_output_dataset, config.output_format, config.model, config.output_ids};
   make_directories(output.folder);
   const Json job = job_description(config, setup);
-  SampleJournal journal(output.folder + "/_journal", job, setup.grid, /*rank=*/0);
+  SampleJournal journal(output.folder + "/_journal", job, setup.grid, world.rank());
   for (std::int64_t part = 0; part < setup.grid.num_parts(); ++part) {
     if (std::filesystem::exists(part_path(output, part))) journal.mark_part_finished(part);
   }
@@ -222,10 +223,14 @@ void run_generate(const config::GenerateConfig& config) {
                 setup.grid.num_items());
   }
 
+  const bool is_complete = journal.num_finished() == setup.grid.num_items();
+  world.communicator().barrier("journals read");  // before any rank appends
+
   const auto begin = std::chrono::steady_clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   GenerationSummary summary;
-  if (journal.num_finished() < setup.grid.num_items()) {
+  summary.num_ranks = world.world_size();
+  if (!is_complete) {
     const auto ctx = make_cpu_context(config.num_threads);
     const auto loaded = checkpoint::load_inference_model(*ctx, setup.model_folder, weight_storage(config.dtype));
     engine::EngineOptions options;
@@ -233,6 +238,7 @@ void run_generate(const config::GenerateConfig& config) {
     options.max_model_len = setup.max_model_len;
     options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
     options.max_num_sequences = kResidentSequences;
+    options.ranks_on_host = world.topology().local_size;
     engine::Engine engine(*ctx, *loaded->model, *loaded->runner, &*setup.tokenizer, options);
     log::info("model: {}, {} parameters, {} of weights; {} rows × {} samples on {} threads", setup.model_config.model_type,
               format_count(static_cast<double>(loaded->model->parameters().num_elements())),
@@ -243,13 +249,20 @@ void run_generate(const config::GenerateConfig& config) {
     sampling.params = [params = std::make_shared<const engine::SamplingParams>(setup.params)](std::int64_t) { return params; };
     sampling.max_model_len = setup.max_model_len;
     sampling.max_resident = options.max_num_sequences;
+    sampling.world_size = world.world_size();
+    engine::WorkQueue queue(world.communicator(), setup.grid.num_items());
     report::Progress progress({.unit = "sample"});
-    run_samples(engine, sampling, take_all(setup.grid.num_items()), journal,
-                [&](const SamplingProgress& now) { progress.update(progress_state(now, elapsed())); });
+    const TakeItems take = [&](std::int64_t count) {
+      const engine::WorkQueue::Items items = queue.take(count);
+      return ItemRange{items.begin, items.end};
+    };
+    run_samples(engine, sampling, take, journal, [&](const SamplingProgress& now) { progress.update(progress_state(now, elapsed())); });
     progress.finish();
     summary.engine = engine.stats();
   }
   summary.seconds = elapsed();
+  world.communicator().barrier("samples complete");
+  if (!is_first_rank) return;
 
   Json provenance = job;
   provenance["version"] = std::string(config::suite_version());

@@ -132,13 +132,13 @@ void* create(const char* schema, size_t schema_size, R1ParquetSink output, void*
     const auto metadata = std::make_shared<arrow::KeyValueMetadata>();
     for (const auto& [key, value] : description.at("metadata").items()) metadata->Append(key, value.get<std::string>());
     writer->schema = schema_from_json(description.at("columns"));
-    if (metadata->size() > 0) writer->schema = writer->schema->WithMetadata(metadata);
     writer->stream = std::make_shared<SinkStream>(output, output_context);
     parquet::WriterProperties::Builder properties;
     properties.compression(parquet::Compression::SNAPPY);
     properties.created_by("open_r1_hpc");
     writer->writer = check(parquet::arrow::FileWriter::Open(*writer->schema, arrow::default_memory_pool(), writer->stream,
                                                             properties.build(), parquet::ArrowWriterProperties::Builder().build()));
+    if (metadata->size() > 0) check(writer->writer->AddKeyValueMetadata(metadata));
   });
   return ok ? writer.release() : nullptr;
 }
