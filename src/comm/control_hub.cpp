@@ -39,7 +39,7 @@ ControlChannel::Hub::Hub(ControlOptions options) : Impl(std::move(options)) {
     }
     auto socket = std::make_unique<ControlSocket>(descriptor);
     std::vector<ControlMessage> messages;
-    while (messages.empty() && now_seconds() < deadline && socket->receive(messages)) wait_for({descriptor});
+    while (now_seconds() < deadline && socket->receive(messages) && messages.empty()) wait_for({descriptor});
     if (messages.empty() || messages[0].kind != ControlMessage::Kind::kHello) continue;
     const ControlMessage& hello = messages[0];
     const std::vector<std::string> words = split(hello.text, ' ');
