@@ -27,6 +27,8 @@ CpuIsa isa_from_environment() {
   fail(ErrorKind::kUsage, "R1_CPU_ISA={}: expected portable, avx2 or avx512", wanted);
 }
 
+std::atomic<const OpTable*> cuda_table{nullptr};
+
 std::atomic<CpuIsa>& current_isa() {
   static std::atomic<CpuIsa> isa{isa_from_environment()};
   return isa;
@@ -66,9 +68,15 @@ void set_cpu_isa(CpuIsa isa) {
   current_isa().store(isa, std::memory_order_relaxed);
 }
 
+void set_cuda_table(const OpTable* table) { cuda_table.store(table, std::memory_order_release); }
+
 const OpTable& op_table(const ExecContext& ctx) {
   if (ctx.backend() == Backend::kReference) return reference_table();
-  if (ctx.backend() != Backend::kCpu) fail(ErrorKind::kUsage, "no table of ops for this backend: it is not part of this program");
+  if (ctx.backend() == Backend::kCuda) {
+    const OpTable* table = cuda_table.load(std::memory_order_acquire);
+    if (table == nullptr) fail(ErrorKind::kUsage, "no ops for CUDA: the CUDA module is not loaded");
+    return *table;
+  }
 #if defined(R1_X86_VARIANTS)
   if (cpu_isa() == CpuIsa::kAvx512) return cpu_avx512::table();
   if (cpu_isa() == CpuIsa::kAvx2) return cpu_avx2::table();

@@ -1,0 +1,49 @@
+// The one place where a kernel is started: hides <<<>>>, so that the same host code runs on the emulation.
+#pragma once
+
+#include <cstddef>
+
+#include "tensor/exec_context.h"
+
+namespace r1::ops {
+
+struct LaunchGrid {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+#if defined(R1_SIMT)
+
+template <typename... Parameters, typename... Arguments>
+void launch(const ExecContext&, const char* name, void (*kernel)(Parameters...), LaunchGrid grid, unsigned num_threads,
+            std::size_t shared_bytes, Arguments... arguments) {
+  simt::run_kernel(name, {{grid.x, grid.y, grid.z}, {num_threads, 1, 1}, shared_bytes},
+                   [&] { kernel(static_cast<Parameters>(arguments)...); });
+}
+
+/// Says that kernels may touch these bytes.
+inline void note_device_range(const void* begin, std::size_t bytes) { simt::allow_global(begin, bytes); }
+
+/// In stream order before the kernels that follow; `host` may change after the call.
+inline void copy_to_device(const ExecContext&, void* device, const void* host, std::size_t bytes) { __builtin_memcpy(device, host, bytes); }
+
+#else
+
+/// The stream of the context's device. Defined by the CUDA module.
+cudaStream_t stream_of(const ExecContext& ctx);
+/// Throws Error(kInternal) with the kernel's name and CUDA's message unless the last launch was accepted.
+void check_launch(const ExecContext& ctx, const char* name);
+/// Through pinned memory of the module: `host` may change after the call.
+void copy_to_device(const ExecContext& ctx, void* device, const void* host, std::size_t bytes);
+
+template <typename... Parameters, typename... Arguments>
+void launch(const ExecContext& ctx, const char* name, void (*kernel)(Parameters...), LaunchGrid grid, unsigned num_threads,
+            std::size_t shared_bytes, Arguments... arguments) {
+  kernel<<<dim3(grid.x, grid.y, grid.z), num_threads, shared_bytes, stream_of(ctx)> > >(static_cast<Parameters>(arguments)...);
+  check_launch(ctx, name);
+}
+
+inline void note_device_range(const void*, std::size_t) {}
+
+#endif
+
+}  // namespace r1::ops

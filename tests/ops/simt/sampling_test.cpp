@@ -1,0 +1,144 @@
+#include "ops/sampling.h"
+
+#include "ops/op_scope.h"
+#include "tests/ops/simt/compare.h"
+
+#define R1_SIMT 1
+#include "ops/cuda/movement.h"
+
+namespace r1::test {
+namespace {
+
+using ops::SamplingSettings;
+
+const std::vector<SamplingSettings> kRowSettings = {
+    {},
+    {.temperature = 0},
+    {.temperature = 0, .repetition_penalty = 3},
+    {.temperature = 0.6F, .top_p = 0.95F},
+    {.temperature = 1.3F, .top_k = 5},
+    {.top_k = 1},
+    {.top_p = 0.3F},
+    {.top_p = 1e-6F},
+    {.min_p = 0.2F},
+    {.temperature = 0.7F, .top_k = 20, .top_p = 0.8F, .min_p = 0.05F, .repetition_penalty = 1.3F},
+    {.top_k = 100000},
+    {.top_p = 0.999F, .repetition_penalty = 0.8F},
+};
+
+struct SamplingData {
+  SamplingData(std::int64_t vocab_size, DType dtype, std::uint64_t seed) : V(vocab_size) {
+    const auto num_rows = static_cast<std::int64_t>(kRowSettings.size());
+    logits = rounded(random_values(num_rows * V, seed, 2.0), dtype);
+    // Coarse values make ties at the borders of top_k and top_p.
+    for (std::size_t i = 0; i < logits.size(); i += 3) logits[i] = std::round(logits[i] * 2.0F) / 2.0F;
+    RandomStream random(seed, "sampling");
+    for (std::size_t r = 0; r < kRowSettings.size(); ++r) {
+      for (std::uint64_t n = random.below(9); n > 0; --n)
+        seen.push_back(static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(V))));
+      if (!seen.empty()) seen.push_back(seen.back());  // repeated ids count once
+      offsets.push_back(static_cast<std::int32_t>(seen.size()));
+      uniforms.push_back(static_cast<float>(random.next_u32() >> 8) * 0x1p-24F);
+    }
+    uniforms.front() = 0;
+    uniforms[4] = 1 - 0x1p-24F;
+  }
+  std::int64_t V;
+  std::vector<float> logits, uniforms;
+  std::vector<std::int32_t> seen, offsets = {0};
+};
+
+struct SamplingTensors {
+  SamplingTensors(const ExecContext& ctx, const SamplingData& data, DType dtype)
+      : logits(stored_tensor(ctx, {static_cast<std::int64_t>(data.uniforms.size()), data.V}, data.logits, dtype)),
+        seen(device_tensor(ctx, {static_cast<std::int64_t>(data.seen.size())}, data.seen)),
+        offsets(device_tensor(ctx, {static_cast<std::int64_t>(data.offsets.size())}, data.offsets)),
+        uniforms(device_tensor(ctx, {static_cast<std::int64_t>(data.uniforms.size())}, data.uniforms)) {}
+  Tensor logits, seen, offsets, uniforms;
+};
+
+Results run_sampling(const ExecContext& ctx, const ops::OpTable& table, const SamplingData& data, DType dtype) {
+  const SamplingTensors in(ctx, data, dtype);
+  Tensor ids = ctx.empty(in.uniforms.shape(), DType::kI32), log_probs = ctx.empty(in.uniforms.shape()),
+         probabilities = ctx.empty(in.logits.shape());
+  ops::OpScope scope(ctx, "sampling test");
+  table.sample(ctx, in.logits, kRowSettings, in.seen, in.offsets, in.uniforms, ids, &log_probs);
+  table.sampling_probabilities(ctx, in.logits, kRowSettings, in.seen, in.offsets, probabilities);
+  return {floats_of(ctx, ids), floats_of(ctx, log_probs), floats_of(ctx, probabilities)};
+}
+
+TEST(SimtSampling, ChoosesAndDistributesAsTheReference) {
+  const auto reference = make_cpu_context(1, Backend::kReference);
+  for (const DType dtype : kStorageTypes) {
+    for (const std::int64_t V : {2, 37, 1000, 3001}) {
+      SCOPED_TRACE(fmt::format("{} ids, {}", V, dtype_name(dtype)));
+      const SamplingData data(V, dtype, static_cast<std::uint64_t>(V));
+      const Results expected = run_sampling(*reference, ops::reference_table(), data, DType::kF32);
+      const Results found = on_all_schedules([&](const ExecContext& ctx) { return run_sampling(ctx, simt_table(), data, dtype); });
+      EXPECT_EQ(found[0], expected[0]);
+      EXPECT_LE(largest_error(found[1], expected[1]), 3e-6);
+      EXPECT_LE(largest_error(found[2], expected[2]), 1e-6);
+      for (std::size_t i = 0; i < found[2].size(); ++i)
+        ASSERT_EQ(found[2][i] > 0, expected[2][i] > 0) << "id " << i % static_cast<std::size_t>(V);
+    }
+  }
+}
+
+TEST(SimtSampling, KeepsTheLowestIdsOfEqualOnes) {
+  // 1,000 equal ids: top_p 0.6 keeps the first 600.
+  const std::vector<SamplingSettings> settings = {{.top_p = 0.6F}};
+  const Results found = on_all_schedules([&](const ExecContext& ctx) -> Results {
+    const Tensor logits = stored_tensor(ctx, {1, 1000}, std::vector<float>(1000, 0.5F), DType::kF32);
+    const Tensor seen = device_tensor(ctx, {0}, std::vector<std::int32_t>{}),
+                 offsets = device_tensor(ctx, {2}, std::vector<std::int32_t>{0, 0});
+    Tensor probabilities = ctx.empty({1, 1000});
+    ops::OpScope scope(ctx, "sampling test");
+    simt_table().sampling_probabilities(ctx, logits, settings, seen, offsets, probabilities);
+    return {floats_of(ctx, probabilities)};
+  });
+  // 0.6F is a little over 0.6, so that the 601st id stays: the sum before it is below.
+  const auto kept = static_cast<std::size_t>(std::ceil(1000.0 * double{0.6F}));
+  for (std::size_t i = 0; i < 1000; ++i) EXPECT_EQ(found[0][i] > 0, i < kept) << i;
+}
+
+TEST(SimtSampling, MarksARowWhoseLogitsAreNotFinite) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::quiet_NaN(), INFINITY}) {
+    const std::vector<SamplingSettings> settings(2);
+    const Results found = on_all_schedules([&](const ExecContext& ctx) -> Results {
+      const Tensor logits = stored_tensor(ctx, {2, 3}, {0, bad, 1, -INFINITY, 4, -INFINITY}, DType::kF32);
+      const Tensor seen = device_tensor(ctx, {0}, std::vector<std::int32_t>{}),
+                   offsets = device_tensor(ctx, {3}, std::vector<std::int32_t>{0, 0, 0});
+      const Tensor uniforms = stored_tensor(ctx, {2}, {0.5F, 0.5F}, DType::kF32);
+      Tensor ids = ctx.empty({2}, DType::kI32), log_probs = ctx.empty({2});
+      ops::OpScope scope(ctx, "sampling test");
+      simt_table().sample(ctx, logits, settings, seen, offsets, uniforms, ids, &log_probs);
+      return {floats_of(ctx, ids)};
+    });
+    EXPECT_EQ(found[0], (std::vector<float>{-1, 1}));
+  }
+}
+
+TEST(SimtSampling, DrawsTheUniformsOfTheHost) {
+  std::vector<std::int64_t> row_ids;
+  std::vector<std::int32_t> samples, positions;
+  std::vector<float> expected;
+  for (int i = 0; i < 300; ++i) {
+    row_ids.push_back(i * 0x123456789LL);
+    samples.push_back(i % 7);
+    positions.push_back(i * 31);
+    expected.push_back(token_uniform(0xFEDCBA9876543210ULL, static_cast<std::uint64_t>(row_ids.back()),
+                                     static_cast<std::uint32_t>(samples.back()), static_cast<std::uint32_t>(positions.back())));
+  }
+  const Results found = on_all_schedules([&](const ExecContext& ctx) -> Results {
+    const Tensor rows = device_tensor(ctx, {300}, row_ids), sample = device_tensor(ctx, {300}, samples),
+                 position = device_tensor(ctx, {300}, positions);
+    Tensor uniforms = ctx.empty({300});
+    ops::OpScope scope(ctx, "uniforms test");
+    ops::simt_backend::token_uniforms(ctx, 0xFEDCBA9876543210ULL, rows, sample, position, uniforms);
+    return {floats_of(ctx, uniforms)};
+  });
+  EXPECT_EQ(found[0], expected);
+}
+
+}  // namespace
+}  // namespace r1::test

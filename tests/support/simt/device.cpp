@@ -1,0 +1,158 @@
+#include "tests/support/simt/device.h"
+
+#include <cstring>
+#include <stdexcept>
+
+#include "fmt/format.h"
+#include "ops/copy.h"
+#include "tests/support/simt/runtime.h"
+
+namespace r1::test {
+namespace {
+
+/// Ordinary memory; the end of an op ends what its kernels may touch.
+class SimtSource : public MemorySource {
+ public:
+  SimtSource() : pages_(make_page_source(kCpuDevice)) {}
+  Device device() const override { return kCpuDevice; }
+  void* allocate(std::size_t bytes) override {
+    void* memory = pages_->allocate(bytes);
+    std::memset(memory, 0xFF, bytes);  // NaN in every floating-point type: what was never written shows
+    return memory;
+  }
+  void release(void* memory, std::size_t bytes) noexcept override { pages_->release(memory, bytes); }
+  void begin_op() override { ++depth_; }
+  void end_op() noexcept override {
+    if (--depth_ == 0) simt::forget_global();
+  }
+
+ private:
+  std::unique_ptr<MemorySource> pages_;
+  int depth_ = 0;
+};
+
+/// A matrix product of the CPU backend on tensors of any storage type: widened before, rounded after.
+Tensor widened_tensor(const ExecContext& ctx, const Tensor& x) {
+  if (x.dtype() == DType::kF32) return x;
+  return stored_tensor(ctx, x.shape(), floats_of(ctx, x), DType::kF32);
+}
+void store_rounded(const ExecContext& ctx, const Tensor& from, Tensor& to) {
+  if (to.dtype() == DType::kF32) return;
+  ops::from_host(ctx, ops::to_host(ctx, stored_tensor(ctx, to.shape(), floats_of(ctx, from), to.dtype())), to);
+}
+
+const ops::OpTable& cpu_table() {
+  static const auto context = make_cpu_context(1);
+  return ops::op_table(*context);
+}
+
+void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
+  Tensor result = widened_tensor(ctx, out);
+  cpu_table().linear(ctx, widened_tensor(ctx, x), widened_tensor(ctx, weight), bias, result);
+  store_rounded(ctx, result, out);
+}
+void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const Tensor& weight, Tensor& grad_x,
+                           ops::Accumulate accumulate) {
+  Tensor result = widened_tensor(ctx, grad_x);
+  cpu_table().linear_backward_input(ctx, widened_tensor(ctx, grad_out), widened_tensor(ctx, weight), result, accumulate);
+  store_rounded(ctx, result, grad_x);
+}
+void linear_backward_weight(const ExecContext& ctx, const Tensor& grad_out, const Tensor& x, Tensor& grad_weight, Tensor* grad_bias,
+                            ops::Accumulate accumulate) {
+  Tensor result = widened_tensor(ctx, grad_weight);
+  cpu_table().linear_backward_weight(ctx, widened_tensor(ctx, grad_out), widened_tensor(ctx, x), result, grad_bias, accumulate);
+  store_rounded(ctx, result, grad_weight);
+}
+
+}  // namespace
+
+const ops::OpTable& simt_table() {
+  static const ops::OpTable table = [] {
+    ops::OpTable own = cpu_table();
+    own.linear = &linear;
+    own.linear_backward_input = &linear_backward_input;
+    own.linear_backward_weight = &linear_backward_weight;
+    own.rms_norm = &ops::simt_backend::rms_norm;
+    own.add_rms_norm = &ops::simt_backend::add_rms_norm;
+    own.rms_norm_backward = &ops::simt_backend::rms_norm_backward;
+    own.rope = &ops::simt_backend::rope;
+    own.write_kv_cache = &ops::simt_backend::write_kv_cache;
+    own.paged_attention = &ops::simt_backend::paged_attention;
+    own.swiglu = &ops::simt_backend::swiglu;
+    own.swiglu_backward = &ops::simt_backend::swiglu_backward;
+    own.embedding = &ops::simt_backend::embedding;
+    own.embedding_backward = &ops::simt_backend::embedding_backward;
+    own.linear_cross_entropy = &ops::simt_backend::linear_cross_entropy;
+    own.selected_log_probs = &ops::simt_backend::selected_log_probs;
+    own.selected_log_probs_backward = &ops::simt_backend::selected_log_probs_backward;
+    own.log_probs_of_logits = &ops::simt_backend::log_probs_of_logits;
+    own.fill = &ops::simt_backend::fill;
+    own.add = &ops::simt_backend::add;
+    own.scale = &ops::simt_backend::scale;
+    own.copy = &ops::simt_backend::copy;
+    own.cast = &ops::simt_backend::cast;
+    own.sum_squares_blocks = &ops::simt_backend::sum_squares_blocks;
+    own.sum_blocks = &ops::simt_backend::sum_blocks;
+    own.adamw = &ops::simt_backend::adamw;
+    own.sample = &ops::simt_backend::sample;
+    own.sampling_probabilities = &ops::simt_backend::sampling_probabilities;
+    return own;
+  }();
+  return table;
+}
+
+std::unique_ptr<ExecContext> make_simt_context() {
+  ops::set_cuda_table(&simt_table());
+  return std::make_unique<ExecContext>(Backend::kCuda, std::make_unique<SimtSource>(), 1);
+}
+
+std::vector<float> rounded(const std::vector<float>& values, DType dtype) {
+  std::vector<float> result = values;
+  if (dtype == DType::kBF16) {
+    for (float& value : result) value = bf16_to_f32(f32_to_bf16(value));
+  }
+  return result;
+}
+
+Tensor stored_tensor(const ExecContext& ctx, Shape shape, const std::vector<float>& values, DType dtype) {
+  if (dtype == DType::kF32) return ops::to_device(ctx, Tensor::host_from(std::span<const float>(values), shape, dtype));
+  std::vector<std::uint16_t> bits;
+  for (const float value : values) bits.push_back(f32_to_bf16(value));
+  return ops::to_device(ctx, Tensor::host_from(std::span<const std::uint16_t>(bits), shape, DType::kBF16));
+}
+
+std::vector<float> floats_of(const ExecContext& ctx, const Tensor& tensor) {
+  const Tensor host = ops::to_host(ctx, tensor);
+  std::vector<float> values;
+  if (tensor.dtype() == DType::kF32) {
+    for (const float value : host.host_span<float>()) values.push_back(value);
+  } else if (tensor.dtype() == DType::kBF16) {
+    for (const std::uint16_t bits : host.host_span<std::uint16_t>()) values.push_back(bf16_to_f32(bits));
+  } else if (tensor.dtype() == DType::kI32) {
+    for (const std::int32_t value : host.host_span<std::int32_t>()) values.push_back(static_cast<float>(value));
+  } else {
+    throw std::runtime_error("floats_of: a dtype that no kernel result has");
+  }
+  return values;
+}
+
+Results on_all_schedules(const std::function<Results(const ExecContext&)>& run) {
+  Results first;
+  for (const std::uint64_t seed : {0, 1, 7}) {
+    simt::set_schedule({seed});
+    const auto ctx = make_simt_context();
+    Results results = run(*ctx);
+    if (seed == 0) {
+      first = std::move(results);
+      continue;
+    }
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      if (std::memcmp(first[i].data(), results[i].data(), first[i].size() * sizeof(float)) == 0) continue;
+      throw std::runtime_error(fmt::format("result {} depends on the order of the threads (schedule {})", i, seed));
+    }
+  }
+  simt::set_schedule({0});
+  return first;
+}
+
+}  // namespace r1::test
