@@ -1,0 +1,83 @@
+#include "train/training_setup.h"
+
+#include <cmath>
+
+namespace r1::train {
+namespace {
+
+DType dtype_of(config::DTypeChoice choice) {
+  switch (choice) {
+    case config::DTypeChoice::kBFloat16:
+      return DType::kBF16;
+    case config::DTypeChoice::kFloat16:
+      return DType::kF16;
+    default:
+      return DType::kF32;
+  }
+}
+
+std::int64_t interval(config::IntervalStrategy strategy, double steps, std::int64_t max_steps, std::int64_t steps_per_epoch) {
+  if (strategy == config::IntervalStrategy::kNo) return 0;
+  return strategy == config::IntervalStrategy::kEpoch ? steps_per_epoch : config::step_interval(steps, max_steps);
+}
+
+}  // namespace
+
+DType save_dtype_of(const config::ModelArgs& args, const models::ModelConfig& model) {
+  for (const auto& choice : {args.save_dtype, args.torch_dtype}) {
+    if (choice && *choice != config::DTypeChoice::kAuto) return dtype_of(*choice);
+  }
+  return model.torch_dtype;
+}
+
+std::int64_t total_steps(const config::TrainerConfig& config, std::int64_t steps_per_epoch) {
+  if (config.max_steps > 0) return config.max_steps;
+  return static_cast<std::int64_t>(std::ceil(config.num_train_epochs * static_cast<double>(steps_per_epoch)));
+}
+
+TrainerOptions trainer_options(const config::TrainerConfig& config, std::int64_t max_steps, std::int64_t steps_per_epoch) {
+  TrainerOptions options;
+  options.output_dir = config.output_dir;
+  options.max_steps = max_steps;
+  options.num_train_epochs = static_cast<double>(max_steps) / static_cast<double>(steps_per_epoch);
+  options.max_grad_norm = config.max_grad_norm;
+  options.adamw = {config.adam_beta1, config.adam_beta2, config.adam_epsilon, config.weight_decay};
+  options.gradient_checkpointing = config.gradient_checkpointing;
+  options.logging_steps = interval(config.logging_strategy, config.logging_steps, max_steps, steps_per_epoch);
+  options.logging_first_step = config.logging_first_step;
+  options.eval_steps = interval(config.eval_strategy, config.eval_steps.value_or(config.logging_steps), max_steps, steps_per_epoch);
+  options.eval_at_end = config.evaluates();
+  options.save_steps = interval(config.save_strategy, config.save_steps, max_steps, steps_per_epoch);
+  if (config.save_total_limit) options.save_total_limit = *config.save_total_limit;
+  options.per_device_train_batch_size = config.per_device_train_batch_size;
+  options.max_nonfinite_steps = config.max_nonfinite_steps;
+  return options;
+}
+
+LrSchedule make_schedule(const config::TrainerConfig& config, std::int64_t max_steps) {
+  LrScheduleOptions kwargs;
+  kwargs.min_lr = config.lr_scheduler_kwargs.number("min_lr");
+  kwargs.min_lr_rate = config.lr_scheduler_kwargs.number("min_lr_rate");
+  kwargs.num_cycles = config.lr_scheduler_kwargs.number("num_cycles").value_or(kwargs.num_cycles);
+  const auto name = config::enum_names(config.lr_scheduler_type)[static_cast<std::size_t>(config.lr_scheduler_type)];
+  return LrSchedule(name, config.learning_rate, config::warmup_steps_of(config, max_steps), max_steps, kwargs);
+}
+
+parallel::StoreOptions store_options(const config::TrainerConfig& config) {
+  parallel::StoreOptions options;
+  switch (config.accelerate.sharding_strategy) {
+    case config::ShardingStrategy::kReplicated:
+      options.sharding = parallel::Sharding::kReplicated;
+      break;
+    case config::ShardingStrategy::kZero2:
+      options.sharding = parallel::Sharding::kZero2;
+      break;
+    case config::ShardingStrategy::kZero3:
+      options.sharding = parallel::Sharding::kZero3;
+      break;
+  }
+  options.deterministic_reduction = config.deterministic_reduction.value_or(true);
+  return options;
+}
+
+}  // namespace r1::train
