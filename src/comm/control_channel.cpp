@@ -17,7 +17,9 @@
 namespace r1::comm {
 namespace {
 
-constexpr double kLongestRound = 1.0;
+// Heartbeats carry what a rank does: often enough that the last one tells where it died, seldom enough for rank 0 of a large job.
+constexpr double kLongestRound = 1.0, kLongestRoundOfFewRanks = 0.25;
+constexpr int kFewRanks = 64;
 
 // A launcher that loses a rank sends SIGTERM to the others at once: time to say which rank it was.
 std::atomic<double> g_terminated{-1};
@@ -106,8 +108,8 @@ double ControlChannel::Impl::seconds_since_termination() const { return g_termin
 
 double ControlChannel::Impl::wait_seconds() const {
   if (g_terminated >= 0) return 0.05;
-  const double seconds = watchdog_seconds_;
-  return seconds > 0 ? std::clamp(seconds / 6, 0.05, kLongestRound) : kLongestRound;
+  const double seconds = watchdog_seconds_, longest = options_.world_size <= kFewRanks ? kLongestRoundOfFewRanks : kLongestRound;
+  return seconds > 0 ? std::clamp(seconds / 6, 0.05, longest) : longest;
 }
 
 void ControlChannel::Impl::wait_for(std::vector<int> descriptors) {

@@ -1,0 +1,70 @@
+// r1_train sft of a small model under mpirun.
+#pragma once
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "tests/support/on_ranks.h"
+#include "tests/support/paths.h"
+
+namespace r1::test {
+
+class TrainingJob : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string config = folder_.write("config.json", R"({"model_type": "qwen2", "vocab_size": 264, "hidden_size": 40,
+      "intermediate_size": 72, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 10,
+      "max_position_embeddings": 128, "tie_word_embeddings": true, "eos_token_id": 257, "pad_token_id": 256})");
+    const auto made =
+        run_program(R1_BIN_DIR "/r1_inspect", {"init-model", "--config", config, "--tokenizer", source_folder() + "/assets/chain",
+                                               "--output", folder_.file("model"), "--init", "scaled", "--seed", "3"});
+    ASSERT_EQ(made.exit_code, 0) << made.err;
+  }
+
+  std::string out(const std::string& name) const { return folder_.file(name); }
+
+  /// Twelve micro-batches of 4 rows a step on any number of ranks that divides it; later flags win.
+  ProgramResult train(int num_ranks, const std::string& name, const std::string& accelerate_config,
+                      const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments{"sft",
+                                       "--model_name_or_path=" + folder_.file("model"),
+                                       "--dataset_name=builtin/chain:rows=960",
+                                       "--output_dir=" + out(name),
+                                       "--max_steps=20",
+                                       "--per_device_train_batch_size=4",
+                                       "--gradient_accumulation_steps=" + std::to_string(12 / num_ranks),
+                                       "--logging_steps=1",
+                                       "--learning_rate=1e-3",
+                                       "--save_strategy=no",
+                                       "--num_threads=1",
+                                       "--accelerate_config=" + source_folder() + "/accelerate_configs/" + accelerate_config + ".yaml"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const std::map<std::string, std::string> environment{{"R1_CACHE", folder_.file("cache")}};
+    return num_ranks == 1 ? run_program(R1_BIN_DIR "/r1_train", arguments, "", environment)
+                          : run_on_ranks(num_ranks, R1_BIN_DIR "/r1_train", arguments, environment);
+  }
+
+  std::string weights(const std::string& name) const { return read_file(out(name) + "/model.safetensors"); }
+
+  /// The logged values that do not depend on time or memory, a line a step.
+  std::string metrics(const std::string& name) const {
+    std::ifstream lines(out(name) + "/metrics.jsonl");
+    std::string line, result;
+    while (std::getline(lines, line)) {
+      Json row = Json::parse(line);
+      for (const char* key : {"tokens_per_second", "mfu", "step_seconds", "peak_memory_bytes", "eval_runtime", "eval_samples_per_second",
+                              "eval_steps_per_second"})
+        row.erase(key);
+      result += row.dump() + "\n";
+    }
+    return result;
+  }
+
+  TemporaryFolder folder_;
+};
+
+}  // namespace r1::test
