@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
-# Builds the tests of the folders that read foreign bytes with AddressSanitizer and UndefinedBehaviorSanitizer, and runs them.
+# Builds the tests of the folders that read foreign bytes, and the emulated CUDA kernels (simt), with AddressSanitizer and
+# UndefinedBehaviorSanitizer, and runs them.
 # Narrow on purpose: these folders and what lies below them, nothing else is configured.
 set -euo pipefail
 
 if [[ "${1:-}" == --help ]]; then
-  echo "usage: tools/sanitize.sh [BUILD_FOLDER] [FOLDER…]      default: build-asan, and the folders io text verify"
+  echo "usage: tools/sanitize.sh [BUILD_FOLDER] [FOLDER…]      default: build-asan, and io text verify simt"
   exit 0
 fi
 source_folder="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 build="${1:-$source_folder/build-asan}"
 shift || true
 folders=("$@")
-if ((${#folders[@]} == 0)); then folders=(io text verify); fi
+if ((${#folders[@]} == 0)); then folders=(io text verify simt); fi
+simt_folder=ops  # the emulated kernels are tests of ops in a program of their own
 
 launcher=()
 if command -v ccache >/dev/null 2>&1; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
 mkdir -p "$build"
 cmake -S "$source_folder" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O1 -DR1_SANITIZE=ON -DR1_BUILD_TOOLS=OFF \
-  -DR1_FOLDERS="tensor;$(IFS=';' && echo "${folders[*]}")" "${launcher[@]}" >"$build/configure.log" 2>&1 ||
+  -DR1_FOLDERS="tensor;$(IFS=';' && echo "${folders[*]/#simt/$simt_folder}")" "${launcher[@]}" >"$build/configure.log" 2>&1 ||
   { cat "$build/configure.log"; exit 1; }
 
 known="$(cmake --build "$build" --target help)"

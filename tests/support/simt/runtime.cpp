@@ -85,6 +85,7 @@ class Machine {
     cached_line_ = nullptr;
     fault_.clear();
     ++stats_.launches;
+    stats_.kernels.insert(kernel);
     std::vector<std::uint32_t> order(num_blocks);
     for (std::uint32_t b = 0; b < order.size(); ++b) order[b] = b;
     RandomStream random(schedule_.seed, "simt blocks", static_cast<std::uint64_t>(stats_.launches));

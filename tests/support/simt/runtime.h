@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <source_location>
 #include <stdexcept>
 #include <string>
@@ -54,6 +55,7 @@ void run_kernel(const char* kernel, const LaunchShape& shape, const std::functio
 
 struct LaunchStats {
   std::int64_t launches = 0, threads = 0, switches = 0;
+  std::set<std::string> kernels;  // the names that were launched
 };
 const LaunchStats& launch_stats();
 
