@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/profile.h"
 #include "config/loader.h"
+#include "train/run_grpo.h"
 #include "train/run_sft.h"
 
 namespace r1::apps {
@@ -28,7 +29,13 @@ int run(std::span<const std::string> arguments, comm::World& world) {
     train::run_sft(config, world.communicator());
     return 0;
   }
-  if (task == "grpo") fail(ErrorKind::kUsage, "r1_train grpo is not part of this version; r1_train sft is");
+  if (task == "grpo") {
+    const config::GrpoConfig config = config::load_grpo(arguments.subspan(1), environment);
+    log::set_level(log::level_from_name(config.log_level));
+    world.watch(config.watchdog_seconds);
+    train::run_grpo(config, world);
+    return 0;
+  }
   fail(ErrorKind::kUsage, "expected a task, 'sft' or 'grpo', found '{}'; r1_train --help lists the flags", task);
 }
 

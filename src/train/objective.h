@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "nn/unit_runner.h"
 #include "report/metrics.h"
@@ -37,6 +38,13 @@ class Objective {
     std::int64_t num_rows = 0, num_batches = 0;
   };
   virtual std::optional<Evaluation> evaluate(nn::Pass& pass) = 0;
+
+  /// Metrics that depend on timing, into a row that is about to be logged: `seconds` passed in the steps since the last one.
+  virtual void add_timings(report::MetricRow&, double /*seconds*/) {}
+  /// The step has been logged (rank 0 alone).
+  virtual void step_logged(std::int64_t /*step*/) {}
+  /// Which rows the step in flight holds, for the message about a loss that is not finite; may be empty.
+  virtual std::string rows_of_step() const { return {}; }
 };
 
 }  // namespace r1::train

@@ -121,7 +121,7 @@ void print_plan(const config::SftConfig& config, const Setup& setup) {
   load_eval_rows(config, setup, ctx->threads(), max_rows);  // a test split that is missing or broken is told here
   const auto model = models::make_model(setup.model_config);
   const auto parameters = static_cast<double>(model->parameters().num_elements());
-  const auto dataset = open_sft_dataset(config, config.dataset_train_split, -1);
+  const auto dataset = open_training_dataset(config, config.dataset_train_split, -1);
   const double rows_per_document = static_cast<double>(data.summary.num_rows) / static_cast<double>(data.summary.num_documents);
   const double rows = rows_per_document * static_cast<double>(dataset->num_rows());
   const double rows_per_step =

@@ -58,7 +58,7 @@ void PackedRows::append_to(MicroBatch& batch, std::int64_t index) const {
   }
 }
 
-data::DatasetPtr open_sft_dataset(const config::SftConfig& config, const std::string& split, std::int64_t max_rows) {
+data::DatasetPtr open_training_dataset(const config::DatasetArgs& config, const std::string& split, std::int64_t max_rows) {
   data::DatasetPtr dataset = config.dataset_mixture ? open_mixture_split(*config.dataset_mixture, split == config.dataset_test_split)
                                                     : data::open_dataset({config.dataset_name, config.dataset_config, split});
   if (max_rows >= 0 && dataset->num_rows() > max_rows) {
@@ -69,7 +69,7 @@ data::DatasetPtr open_sft_dataset(const config::SftConfig& config, const std::st
   return dataset;
 }
 
-std::string dataset_title(const config::SftConfig& config) { return config.dataset_mixture ? "dataset_mixture" : config.dataset_name; }
+std::string dataset_title(const config::DatasetArgs& config) { return config.dataset_mixture ? "dataset_mixture" : config.dataset_name; }
 
 SftData load_sft_data(const config::SftConfig& config, const SftDataOptions& options, const text::Tokenizer& tokenizer,
                       std::shared_ptr<const data::ChatRenderer> chat, std::int64_t vocab_size, ThreadPool& threads) {
@@ -79,7 +79,7 @@ SftData load_sft_data(const config::SftConfig& config, const SftDataOptions& opt
   tokenize.eos_token = config.eos_token.value_or("");
   tokenize.text_column = config.dataset_text_field;
   tokenize.special_tokens_in_chat = config.compat == config::Compat::kFeb25;
-  const data::RowTokenizer rows(open_sft_dataset(config, options.split, options.max_rows), dataset_title(config), tokenizer,
+  const data::RowTokenizer rows(open_training_dataset(config, options.split, options.max_rows), dataset_title(config), tokenizer,
                                 std::move(chat), tokenize);
   data::TokenStore store = data::TokenStore::load_or_build(rows, threads, options.use_cache ? data::default_token_cache_folder() : "");
   if (store.largest_id() >= vocab_size) {

@@ -49,9 +49,9 @@ struct SftDataOptions {
 };
 
 /// The data set (or mixture) of the configuration; the first max_rows rows, -1 = all.
-data::DatasetPtr open_sft_dataset(const config::SftConfig& config, const std::string& split, std::int64_t max_rows);
+data::DatasetPtr open_training_dataset(const config::DatasetArgs& config, const std::string& split, std::int64_t max_rows);
 /// What messages and the report call it.
-std::string dataset_title(const config::SftConfig& config);
+std::string dataset_title(const config::DatasetArgs& config);
 
 /// Opens, tokenises (in parallel, cached by content hash) and packs. Throws Error(kData) for a data set that leaves nothing to
 /// learn: no rows, or every label masked.

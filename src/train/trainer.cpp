@@ -84,11 +84,11 @@ Trainer::StepOutcome Trainer::train_step(std::int64_t step) {
       fail(ErrorKind::kNumeric,
            "step {}: loss {} and gradient norm {} must be finite; nothing of this step was applied. Lower learning_rate (now {}) or "
            "max_grad_norm, "
-           "look at the rows of this step, or allow some such steps with --max_nonfinite_steps",
-           step + 1, outcome.loss, outcome.grad_norm, outcome.learning_rate);
+           "look at the rows of this step, or allow some such steps with --max_nonfinite_steps{}",
+           step + 1, outcome.loss, outcome.grad_norm, outcome.learning_rate, objective_.rows_of_step());
     }
-    log::warning("step {}: loss {} and gradient norm {}: update skipped ({} of at most {} such steps)", step + 1, outcome.loss,
-                 outcome.grad_norm, nonfinite_steps_, options_.max_nonfinite_steps);
+    log::warning("step {}: loss {} and gradient norm {}: update skipped ({} of at most {} such steps){}", step + 1, outcome.loss,
+                 outcome.grad_norm, nonfinite_steps_, options_.max_nonfinite_steps, objective_.rows_of_step());
   } else {
     adamw_step(parts_.ctx, parts_.store, options_.adamw, outcome.learning_rate, clip_factor(outcome.grad_norm, options_.max_grad_norm),
                step);
@@ -109,7 +109,9 @@ void Trainer::log_step(std::int64_t step, const StepOutcome& outcome) {
   row.set("mfu", interval_flops_ / interval_seconds_ / peak);
   row.set("step_seconds", interval_seconds_ / static_cast<double>(interval_steps_));
   row.set("peak_memory_bytes", peak_memory_bytes());
+  objective_.add_timings(row, interval_seconds_);
   metrics_->log(step, objective_.epoch(step), row);
+  objective_.step_logged(step);
   interval_loss_ = interval_seconds_ = interval_flops_ = 0;
   interval_steps_ = interval_tokens_ = 0;
 }

@@ -1,0 +1,97 @@
+// Group relative policy optimisation: rollout, rewards, advantages, loss.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/inference_model.h"
+#include "config/grpo_config.h"
+#include "data/sampler.h"
+#include "report/html_report.h"
+#include "train/advantages.h"
+#include "train/grpo_loss.h"
+#include "train/objective.h"
+#include "train/rollout.h"
+
+namespace r1::train {
+
+/// What the objective works with; all outlive it.
+struct GrpoParts {
+  TrainerParts trainer;
+  const text::Tokenizer& tokenizer;
+  const rewards::WeightedRewards& rewards;
+  const GrpoPrompts& prompts;
+  const GrpoPrompts* eval_prompts = nullptr;               // null: no evaluation
+  checkpoint::InferenceModel* reference = nullptr;         // null: beta is 0
+  std::vector<report::CompletionRecord>* shown = nullptr;  // completions for the report; rank 0
+};
+
+/// A step's completions are all generated before its first micro-batch, sorted by length and cut into micro-batches of
+/// per_device_train_batch_size, which are dealt to the ranks. Completions that cannot move the loss (advantage 0 without a KL term, or
+/// masked) are not run through the model; they count in the normalizer all the same.
+class GrpoObjective : public Objective {
+ public:
+  GrpoObjective(GrpoParts parts, const config::GrpoConfig& config, int ranks_on_host);
+
+  std::int64_t prepare(std::int64_t step) override;
+  void forward(nn::Pass& pass, std::int64_t micro_batch) override;
+  double finish_step(report::MetricRow& metrics) override;
+  StepWork step_work() const override { return work_; }
+  double epoch(std::int64_t steps) const override;
+  std::optional<Evaluation> evaluate(nn::Pass& pass) override;
+  void add_timings(report::MetricRow& metrics, double seconds) override;
+  void step_logged(std::int64_t step) override;
+  std::string rows_of_step() const override;
+
+  std::int64_t steps_per_epoch() const;
+
+ private:
+  /// Sums of one micro-batch, for metrics; added in micro-batch order.
+  struct Sums {
+    double loss = 0, kl = 0, clipped_low = 0, clipped_high = 0, entropy = 0, max_log_prob_diff = 0;
+    std::int64_t num_tokens = 0;
+  };
+  struct Timings {
+    double rollout = 0, reward = 0, log_prob = 0;
+    double idle_slots = 0;
+    std::int64_t rollouts = 0, rollout_tokens = 0;
+  };
+
+  void collect();
+  std::vector<RolloutCompletion> draw_groups(std::int64_t num_groups);
+  std::vector<RolloutCompletion> sample_scored(const GrpoPrompts& prompts, std::span<const PromptDraw> draws);
+  void cut_into_micro_batches();
+  void mix_reference();
+  std::vector<double> reference_log_probs(const models::TokenBatch& batch, const Tensor& labels, std::int64_t num_tokens);
+  void add_rollout_metrics(const std::vector<RolloutCompletion>& completions, const Advantages& advantages, const std::string& prefix,
+                           report::MetricRow& metrics) const;
+  int rank() const { return parts_.trainer.store.communicator().rank(); }
+  int num_ranks() const { return parts_.trainer.store.communicator().world_size(); }
+  bool is_on_policy() const { return iteration_ == 0; }
+
+  GrpoParts parts_;
+  const config::GrpoConfig& config_;
+  GrpoLossOptions loss_;
+  float log_prob_temperature_ = 1;
+  Rollout rollout_;
+  data::Sampler sampler_;
+  std::int64_t groups_per_step_ = 1;
+  std::int64_t next_prompt_number_ = 0;  // since step 0
+
+  // The rollout in use.
+  std::vector<RolloutCompletion> completions_;
+  Advantages advantages_;
+  GrpoNormalizer normalizer_;
+  std::vector<std::vector<std::int64_t>> micro_batches_;  // indices into completions_; of all ranks
+  std::vector<std::vector<double>> old_log_probs_;        // by completion, of this rank's micro-batches, from the first iteration
+  std::int64_t iteration_ = 0;
+  std::int64_t dropped_groups_ = 0, step_ = 0;
+
+  std::vector<Sums> sums_;  // of this rank's micro-batches
+  StepWork work_;
+  std::int64_t total_tokens_ = 0;
+  Timings timings_;
+};
+
+}  // namespace r1::train

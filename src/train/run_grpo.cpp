@@ -1,0 +1,221 @@
+#include "train/run_grpo.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "checkpoint/hf_export.h"
+#include "checkpoint/hf_import.h"
+#include "comm/activity.h"
+#include "config/loader.h"
+#include "data/chat_renderer.h"
+#include "engine/kv_cache.h"
+#include "hub/resolve.h"
+#include "models/registry.h"
+#include "ops/peak.h"
+#include "preflight/checks.h"
+#include "tensor/device_choice.h"
+#include "train/grpo.h"
+#include "train/sft_data.h"
+#include "train/training_report.h"
+#include "train/training_setup.h"
+
+namespace r1::train {
+namespace {
+
+constexpr std::int64_t kPlanRows = 1000;
+
+/// Everything that is known before the first weight is read.
+struct Setup {
+  std::string model_folder;
+  models::ModelConfig model_config;
+  std::optional<text::Tokenizer> tokenizer;
+  std::optional<text::ChatTemplate> chat_template;
+  std::shared_ptr<const data::ChatRenderer> chat;  // null without a template
+  DType save_dtype = DType::kF32;
+  std::optional<rewards::WeightedRewards> rewards;
+};
+
+// Keys of the interface whose parts of the suite are still to come: given, they would change what the user gets.
+constexpr const char* kNotInThisVersion[] = {
+    "resume_from_checkpoint", "async_save",   "checkpoint_layout", "save_before_seconds", "benchmarks", "pad_token", "nodes",
+    "ntasks_per_node",        "device_memory"};
+
+void refuse_what_is_not_there_yet(const config::GrpoConfig& config) {
+  for (const char* key : kNotInThisVersion) {
+    if (config.given(key))
+      fail(ErrorKind::kConfig, "{} is not supported by this version of r1_train grpo; leave it out", config.place_of(key));
+  }
+  if (config.num_generators > 0) {
+    fail(ErrorKind::kConfig, "{}: dedicated generators are not part of this version; leave it out: all ranks generate, then all train",
+         config.place_of("num_processes"));
+  }
+  if (config.rollout_tensor_parallel_size > 1) {
+    fail(ErrorKind::kConfig, "{}: {} is not part of this version; expected 1", config.place_of("rollout_tensor_parallel_size"),
+         config.rollout_tensor_parallel_size);
+  }
+  if (config.world_size == 1 && config.accelerate.sharding_strategy != config::ShardingStrategy::kReplicated) {
+    log::notice("{}: with one rank every ZeRO stage equals plain training", config.accelerate.path);
+  }
+  if (config.bf16 || config.accelerate.bf16)
+    log::notice("bf16: true: the CPU computes in fp32; weights and optimizer state are fp32 anyway");
+}
+
+/// Groups must fit into the step: fewer completions than one group is an error, a rest is a notice with the nearest exact values.
+void check_batch(const config::GrpoConfig& config) {
+  const std::int64_t completions = config.completions_per_step(), group = config.num_generations;
+  const std::string product =
+      fmt::format("per_device_train_batch_size {} × {} ranks × gradient_accumulation_steps {} = {} completions a step",
+                  config.per_device_train_batch_size, config.num_trainers, config.gradient_accumulation_steps, completions);
+  if (completions < group) {
+    fail(ErrorKind::kConfig,
+         "{}, fewer than the num_generations {} of one prompt; raise gradient_accumulation_steps to {} or lower num_generations", product,
+         group,
+         (group + config.per_device_train_batch_size * config.num_trainers - 1) /
+             (config.per_device_train_batch_size * config.num_trainers));
+  }
+  if (const std::int64_t rest = completions % group; rest != 0) {
+    log::notice("{}; {} are used, in {} groups of {} (exact would be {} or {})", product, completions - rest, completions / group, group,
+                completions - rest, completions - rest + group);
+  }
+}
+
+Setup prepare(const config::GrpoConfig& config) {
+  Setup setup;
+  choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)]);
+  refuse_what_is_not_there_yet(config);
+  check_batch(config);
+  setup.rewards.emplace(make_rewards(config));
+  preflight::check_output_dir(config);
+  setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
+  setup.model_config = models::load_model_config(setup.model_folder);
+  models::make_model(setup.model_config);
+  setup.tokenizer = text::Tokenizer::load(setup.model_folder);
+  setup.chat_template =
+      config.chat_template ? text::ChatTemplate::from_setting(*config.chat_template) : text::ChatTemplate::load(setup.model_folder);
+  if (setup.chat_template) setup.chat = data::make_chat_renderer(*setup.chat_template, *setup.tokenizer);
+  setup.save_dtype = save_dtype_of(config, setup.model_config);
+  return setup;
+}
+
+GrpoPrompts load_prompts(const config::GrpoConfig& config, const Setup& setup, const std::string& split, std::int64_t max_rows,
+                         ThreadPool& threads) {
+  GrpoPrompts prompts = load_grpo_prompts(config, split, max_rows, setup.chat.get(), *setup.tokenizer, threads);
+  log::info("{} prompts of split '{}', the longest has {} tokens{}{}", prompts.size(), split, prompts.longest(),
+            prompts.num_truncated > 0 ? fmt::format("; {} cut on the left to max_prompt_length", prompts.num_truncated) : "",
+            prompts.num_skipped > 0 ? fmt::format("; {} longer than max_prompt_length left out", prompts.num_skipped) : "");
+  for (const GrpoPrompt& prompt : prompts.prompts) {
+    const auto largest = *std::ranges::max_element(*prompt.ids);
+    if (largest < setup.model_config.vocab_size) continue;
+    fail(ErrorKind::kModel, "{}: token id {} from the tokenizer, but the model's vocab_size is {}: they do not belong together",
+         config.model_name_or_path, largest, setup.model_config.vocab_size);
+  }
+  if (!prompts.opened.empty()) {
+    log::notice("the chat template opens the answer with '{}': rewards see it in front of each completion",
+                replace_all(prompts.opened, "\n", "⏎"));
+  }
+  return prompts;
+}
+
+void print_plan(const config::GrpoConfig& config, const Setup& setup) {
+  const auto ctx = make_cpu_context(config.num_threads);
+  const std::int64_t max_rows = config.plan == config::PlanMode::kFull ? -1 : kPlanRows;
+  const GrpoPrompts prompts = load_prompts(config, setup, config.dataset_train_split, max_rows, ctx->threads());
+  check_rewards(*setup.rewards, prompts, prompts.size(), ctx->threads());
+  if (config.evaluates()) load_prompts(config, setup, config.dataset_test_split, max_rows, ctx->threads());
+  const auto model = models::make_model(setup.model_config);
+  const auto parameters = static_cast<double>(model->parameters().num_elements());
+  const std::int64_t num_rows = open_training_dataset(config, config.dataset_train_split, -1)->num_rows();
+  const std::int64_t per_epoch = (num_rows + config.groups_per_step() - 1) / config.groups_per_step() * config.num_iterations;
+  const std::int64_t max_steps = total_steps(config, per_epoch);
+  make_schedule(config, max_steps);
+  const auto weights = static_cast<std::uint64_t>(parameters * static_cast<double>(size_of(setup.save_dtype)));
+  preflight::check_disk_space(config.output_dir, weights, "the trained model");
+  constexpr int kBlockSize = 32;
+  const double kv_token = static_cast<double>(engine::kv_block_bytes(*model, kBlockSize)) / kBlockSize;
+  const double sequence = static_cast<double>(prompts.longest() + config.max_completion_length);
+
+  fmt::print("{}\n", config::print_effective_configuration(config));
+  fmt::print("model        {}: {}, {} parameters\n", setup.model_folder, setup.model_config.model_type, format_count(parameters));
+  fmt::print("data         {}: {} prompts, column '{}'\n", dataset_title(config), num_rows, prompts.column);
+  fmt::print(
+      "steps        {} ({} an epoch): {} prompts × {} completions each, {} micro-batches of {}\n", max_steps, per_epoch,
+      config.groups_per_step(), config.num_generations,
+      (config.groups_per_step() * config.num_generations + config.per_device_train_batch_size - 1) / config.per_device_train_batch_size,
+      config.per_device_train_batch_size);
+  fmt::print("state        {} on one rank: weights, gradients and AdamW moments in fp32{}\n", format_bytes(16 * parameters),
+             config.beta > 0 ? fmt::format("; {} for the reference model (beta {})", format_bytes(4 * parameters), config.beta) : "");
+  fmt::print("KV cache     {} for a completion of full length, {} for all of a step\n", format_bytes(kv_token * sequence),
+             format_bytes(kv_token * sequence * static_cast<double>(config.groups_per_step() * config.num_generations)));
+  fmt::print("disk         {} for the model, {} free\n", format_bytes(static_cast<double>(weights)),
+             format_bytes(static_cast<double>(free_disk_bytes(config.output_dir))));
+  fmt::print("rewards      {}\n", join(config.reward_funcs, ", "));
+  fmt::print("first prompt {} tokens:\n{}\n", prompts.prompts.front().ids->size(), prompts.first_rendered);
+}
+
+}  // namespace
+
+void run_grpo(const config::GrpoConfig& config, comm::World& world) {
+  const bool is_first_rank = world.rank() == 0;
+  const Setup setup = prepare(config);
+  if (config.planning()) {
+    if (is_first_rank) print_plan(config, setup);
+    return;
+  }
+
+  const auto ctx = make_cpu_context(config.num_threads);
+  const GrpoPrompts prompts = load_prompts(config, setup, config.dataset_train_split, -1, ctx->threads());
+  check_rewards(*setup.rewards, prompts, prompts.size(), ctx->threads());
+  std::optional<GrpoPrompts> eval_prompts;
+  if (config.evaluates()) eval_prompts = load_prompts(config, setup, config.dataset_test_split, -1, ctx->threads());
+  log::info("first prompt: {}", prompts.first_rendered);
+
+  const auto model = models::make_model(setup.model_config);
+  const auto store = parallel::make_parameter_store(*ctx, model->parameters(), world.communicator(), store_options(config));
+  nn::UnitRunner runner(model->parameters(), *store);
+  checkpoint::load_weights(setup.model_folder, *model, *store);
+  std::unique_ptr<checkpoint::InferenceModel> reference;
+  if (config.beta > 0) reference = checkpoint::load_inference_model(*ctx, setup.model_folder, parallel::WeightStorage::kF32);
+  const TrainerParts parts{*ctx, *model, *store, runner};
+
+  TrainingReport training_report(config, "GRPO");
+  const GrpoParts grpo_parts{parts,
+                             *setup.tokenizer,
+                             *setup.rewards,
+                             prompts,
+                             eval_prompts ? &*eval_prompts : nullptr,
+                             reference.get(),
+                             is_first_rank ? &training_report.completions() : nullptr};
+  GrpoObjective objective(grpo_parts, config, world.topology().local_size);
+  const std::int64_t max_steps = total_steps(config, objective.steps_per_epoch());
+  const LrSchedule schedule = make_schedule(config, max_steps);
+  preflight::check_disk_space(config.output_dir, static_cast<std::uint64_t>(model->parameters().num_elements()) * size_of(setup.save_dtype),
+                              "the trained model");
+  if (is_first_rank) preflight::prepare_output_dir(config);
+  log::info("model: {}, {} parameters; {} steps of {} prompts × {} completions on {}{} threads", setup.model_config.model_type,
+            format_count(static_cast<double>(model->parameters().num_elements())), max_steps, config.groups_per_step(),
+            config.num_generations, world.world_size() > 1 ? fmt::format("{} ranks of ", world.world_size()) : "",
+            ctx->threads().num_threads());
+  log::info(
+      "the loss starts at 0: at the first update the ratio is 1 and the advantages of a group add up to 0; look at the reward instead");
+
+  Trainer trainer(parts, trainer_options(config, max_steps, objective.steps_per_epoch()), schedule, objective,
+                  [&](const std::string& folder) {
+                    checkpoint::export_model(folder, *model, *store, {setup.save_dtype, setup.model_folder});
+                    if (config.chat_template && is_first_rank)
+                      write_file_atomically(folder + "/chat_template.jinja", setup.chat_template->source());
+                  });
+  const TrainResult result = trainer.run();
+  if (!is_first_rank) return;
+  log::info("{} steps in {}", result.global_step, format_seconds(result.train_runtime));
+  training_report.add_note(
+      "The loss of GRPO starts at 0: at the first update of a rollout the ratio is 1 and the advantages of a group add up to 0. "
+      "What to look at is the reward.");
+  training_report.write(config.output_dir + "/report.html", trainer.history(), result);
+  log::info("report: {}/report.html", config.output_dir);
+}
+
+}  // namespace r1::train
