@@ -38,7 +38,9 @@ void copy_to_device(const ExecContext& ctx, void* device, const void* host, std:
 template <typename... Parameters, typename... Arguments>
 void launch(const ExecContext& ctx, const char* name, void (*kernel)(Parameters...), LaunchGrid grid, unsigned num_threads,
             std::size_t shared_bytes, Arguments... arguments) {
-  kernel<<<dim3(grid.x, grid.y, grid.z), num_threads, shared_bytes, stream_of(ctx)> > >(static_cast<Parameters>(arguments)...);
+  // clang-format off
+  kernel<<<dim3(grid.x, grid.y, grid.z), num_threads, shared_bytes, stream_of(ctx)>>>(static_cast<Parameters>(arguments)...);
+  // clang-format on
   check_launch(ctx, name);
 }
 
