@@ -1,0 +1,125 @@
+// Generation with weights in f32, bf16 and int8 storage.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/json.h"
+#include "checkpoint/hf_export.h"
+#include "checkpoint/inference_model.h"
+#include "engine/engine.h"
+#include "ops/copy.h"
+#include "tests/support/paths.h"
+#include "tests/support/tiny_model.h"
+
+namespace r1::test {
+namespace {
+
+using parallel::WeightStorage;
+
+std::vector<engine::Completion> generate(const std::string& folder, WeightStorage storage,
+                                         const std::vector<std::vector<std::int32_t>>& prompts, const engine::SamplingParams& params) {
+  const auto ctx = make_cpu_context(2);
+  const auto loaded = checkpoint::load_inference_model(*ctx, folder, storage);
+  engine::Engine engine(*ctx, *loaded->model, *loaded->runner, &loaded->tokenizer, {});
+  std::vector<engine::Request> requests;
+  for (const auto& prompt : prompts) {
+    requests.push_back(
+        {requests.size(), 0, std::make_shared<std::vector<std::int32_t>>(prompt), std::make_shared<engine::SamplingParams>(params), {}});
+  }
+  return engine.generate(requests);
+}
+
+TEST(WeightStorage, Stories260KTellsItsGoldenStoryGreedily) {
+  R1_REQUIRE_SHARED(shared);
+  const std::string folder = shared + "/data/models/stories260K";
+  const Json golden = read_json_file(folder + "/golden.json");
+  const auto expected = golden["greedy_from_bos_256_new"].get<std::vector<std::int32_t>>();
+  engine::SamplingParams params;
+  params.settings.temperature = 0;
+  params.max_new_tokens = static_cast<std::int64_t>(expected.size()) - 1;
+  const engine::Completion completion = generate(folder, WeightStorage::kF32, {{expected[0]}}, params).front();
+  EXPECT_EQ(completion.ids, std::vector<std::int32_t>(expected.begin() + 1, expected.end()));
+  EXPECT_EQ(completion.text, golden["greedy_text"].get<std::string>());
+}
+
+TEST(WeightStorage, Bf16StorageGivesTheBitsOfItsWidenedWeights) {
+  R1_REQUIRE_SHARED(shared);
+  const std::string folder = shared + "/fixtures/checkpoints/qwen2_bf16";
+  engine::SamplingParams params;
+  params.settings = {.temperature = 0.9F, .top_p = 0.95F};
+  params.max_new_tokens = 30;
+  const std::vector<std::vector<std::int32_t>> prompts = {{1, 2, 3}, {50, 60, 70, 80}, {9}};
+  const auto stored = generate(folder, WeightStorage::kStored, prompts, params);
+  const auto widened = generate(folder, WeightStorage::kF32, prompts, params);
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    EXPECT_EQ(stored[i].ids, widened[i].ids);
+    EXPECT_EQ(stored[i].log_probs, widened[i].log_probs);
+  }
+}
+
+TEST(WeightStorage, WhatIsStoredAsBf16IsAboutHalfAsLargeAndInt8SmallerStill) {
+  R1_REQUIRE_SHARED(shared);
+  const auto ctx = make_cpu_context(1);
+  const auto bytes = [&](WeightStorage storage) {
+    return static_cast<double>(
+        checkpoint::load_inference_model(*ctx, shared + "/fixtures/checkpoints/llama3", storage)->store->num_bytes());
+  };
+  const double f32 = bytes(WeightStorage::kF32);
+  EXPECT_NEAR(bytes(WeightStorage::kBF16) / f32, 0.5, 0.01);
+  EXPECT_LT(bytes(WeightStorage::kInt8) / f32, 0.45);
+  EXPECT_EQ(bytes(WeightStorage::kStored), f32);  // the fixture is stored as f32
+}
+
+TEST(WeightStorage, Int8WeightsAreTheNearestStepsOfTheirRowAndTheirProductFollows) {
+  const auto ctx = make_cpu_context(1);
+  const TinyModel exact = make_tiny_model(*ctx, tiny_config_json("qwen2"));
+  const auto model = models::make_model(models::parse_model_config(tiny_config_json("qwen2"), "tiny config"));
+  parallel::InferenceStore store(*ctx, model->parameters(), WeightStorage::kInt8, DType::kF32);
+  int num_int8 = 0;
+  exact.model->parameters().for_each([&](nn::Parameter& parameter) {
+    const Tensor value = exact.store->gather_value(parameter);
+    nn::Parameter& stored = *model->parameters().find(parameter.name);
+    store.set_value(stored, value);
+    if (stored.value.dtype() != DType::kI8) return;
+    ++num_int8;
+    const Tensor quantised = ops::to_host(*ctx, stored.value), scales = ops::to_host(*ctx, stored.scales);
+    for (std::int64_t r = 0; r < value.dim(0); ++r) {
+      const float scale = scales.host_span<float>()[static_cast<std::size_t>(r)];
+      for (std::int64_t c = 0; c < value.dim(1); ++c) {
+        const auto i = static_cast<std::size_t>(r * value.dim(1) + c);
+        // Half a step, and a rounding.
+        EXPECT_LE(std::fabs(static_cast<float>(quantised.host_span<std::int8_t>()[i]) * scale - value.host_span<float>()[i]),
+                  0.501F * scale);
+      }
+    }
+  });
+  EXPECT_EQ(num_int8, 3 * 7);  // q, k, v, o, gate, up, down of three layers
+
+  nn::UnitRunner runner(model->parameters(), store);
+  engine::SamplingParams params;
+  params.settings.temperature = 0;
+  params.max_new_tokens = 1;
+  const engine::Request request{
+      0, 0, std::make_shared<std::vector<std::int32_t>>(20, 7), std::make_shared<engine::SamplingParams>(params), {}};
+  const auto of_int8 = engine::Engine(*ctx, *model, runner, nullptr, {}).generate({&request, 1}).front();
+  const auto of_exact = engine::Engine(*ctx, *exact.model, *exact.runner, nullptr, {}).generate({&request, 1}).front();
+  // 1/254 of the largest weight of a row, averaged over 24 to 40 inputs and three layers.
+  EXPECT_NEAR(of_int8.log_probs[0], of_exact.log_probs[0], 0.15);
+}
+
+TEST(GenerationDefaults, EveryEndTokenOfTheFilesEndsACompletion) {
+  R1_REQUIRE_SHARED(shared);
+  const std::string folder = shared + "/fixtures/checkpoints/qwen2";
+  const text::Tokenizer tokenizer = text::Tokenizer::load(folder);
+  const Json file = read_json_file(folder + "/generation_config.json");
+  const checkpoint::GenerationDefaults defaults = checkpoint::load_generation_defaults(folder, tokenizer);
+  std::vector<std::int32_t> expected;
+  for (const Json& id : file["eos_token_id"].is_array() ? file["eos_token_id"] : Json::array({file["eos_token_id"]}))
+    expected.push_back(id);
+  std::ranges::sort(expected);
+  EXPECT_EQ(defaults.eos_token_ids, expected);
+  EXPECT_EQ(defaults.repetition_penalty.has_value(), file.contains("repetition_penalty"));
+}
+
+}  // namespace
+}  // namespace r1::test
