@@ -14,8 +14,9 @@ int run(std::span<const std::string> arguments, comm::World& world) {
     if (world.rank() == 0) fmt::print("{}", *information);
     return 0;
   }
-  const config::GenerateConfig config = config::load_generate(arguments, config::Environment::of_process(world.world_size()));
+  config::GenerateConfig config = config::load_generate(arguments, config::Environment::of_process(world.world_size()));
   log::set_level(log::level_from_name(config.log_level));
+  if (config.num_threads == 0) config.num_threads = comm::default_num_threads(world.topology());
   world.watch(config.watchdog_seconds);
   generate::run_generate(config, world);
   return 0;

@@ -30,8 +30,9 @@ int run(std::span<const std::string> arguments, comm::World& world) {
     return 0;
   }
   if (task == "grpo") {
-    const config::GrpoConfig config = config::load_grpo(arguments.subspan(1), environment);
+    config::GrpoConfig config = config::load_grpo(arguments.subspan(1), environment);
     log::set_level(log::level_from_name(config.log_level));
+    if (config.num_threads == 0) config.num_threads = comm::default_num_threads(world.topology());
     world.watch(config.watchdog_seconds);
     train::run_grpo(config, world);
     return 0;

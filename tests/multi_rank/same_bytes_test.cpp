@@ -41,6 +41,25 @@ TEST_F(SameBytes, ComeFromDdpZero2AndZero3OnOneToFourRanks) {
   }
 }
 
+TEST_F(SameBytes, ComeFromGrpoWhoeverGeneratesTheCompletions) {
+  ASSERT_EQ(train_grpo(1, "one", "ddp").exit_code, 0);
+  std::vector<Layout> layouts{{3, "zero3", true}};
+  if (std::getenv("R1_TEST_FULL") != nullptr) {
+    layouts = {{2, "ddp", false},  {2, "zero2", true}, {2, "zero3", false}, {3, "ddp", true},   {3, "zero2", false},
+               {3, "zero3", true}, {4, "ddp", false},  {4, "zero2", true},  {4, "zero3", false}};
+  }
+  for (const Layout& layout : layouts) {
+    SCOPED_TRACE(testing::Message() << layout.num_ranks << " ranks, " << layout.sharding << ", recompute " << layout.recompute);
+    std::vector<std::string> flags;
+    if (layout.recompute) flags.emplace_back("--gradient_checkpointing");
+    std::filesystem::remove_all(out("many"));
+    const auto done = train_grpo(layout.num_ranks, "many", layout.sharding, flags);
+    ASSERT_EQ(done.exit_code, 0) << done.err;
+    EXPECT_EQ(weights("many"), weights("one"));
+    EXPECT_EQ(metrics("many"), metrics("one"));
+  }
+}
+
 TEST_F(SameBytes, ComeFromAnEpochThatEndsInTheMiddleOfARoundAndItsEvaluation) {
   // 53 rows: a step of 12 micro-batches, then one of 2 in which ranks 2 and 3 have nothing to do; 50 rows of evaluation.
   const std::vector<std::string> flags{"--dataset_name=builtin/chain:rows=53",

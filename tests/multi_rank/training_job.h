@@ -30,7 +30,20 @@ class TrainingJob : public ::testing::Test {
   /// Twelve micro-batches of 4 rows a step on any number of ranks that divides it; later flags win.
   ProgramResult train(int num_ranks, const std::string& name, const std::string& accelerate_config,
                       const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> arguments{"sft",
+    return run("sft", num_ranks, name, accelerate_config, more);
+  }
+
+  /// Twelve groups of 4 completions a step.
+  ProgramResult train_grpo(int num_ranks, const std::string& name, const std::string& accelerate_config,
+                           const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> flags{"--max_steps=5", "--num_generations=4", "--max_completion_length=16", "--reward_funcs=length"};
+    flags.insert(flags.end(), more.begin(), more.end());
+    return run("grpo", num_ranks, name, accelerate_config, flags);
+  }
+
+  ProgramResult run(const std::string& task, int num_ranks, const std::string& name, const std::string& accelerate_config,
+                    const std::vector<std::string>& more) const {
+    std::vector<std::string> arguments{task,
                                        "--model_name_or_path=" + folder_.file("model"),
                                        "--dataset_name=builtin/chain:rows=960",
                                        "--output_dir=" + out(name),
@@ -57,8 +70,9 @@ class TrainingJob : public ::testing::Test {
     while (std::getline(lines, line)) {
       Json row = Json::parse(line);
       for (const char* key : {"tokens_per_second", "mfu", "step_seconds", "peak_memory_bytes", "eval_runtime", "eval_samples_per_second",
-                              "eval_steps_per_second"})
+                              "rollout/idle_slot_share", "rollout/tokens_per_second", "rollout/preemptions", "eval_steps_per_second"})
         row.erase(key);
+      for (const char* key : {"time/rollout_seconds", "time/reward_seconds", "time/logprob_seconds", "time/train_seconds"}) row.erase(key);
       result += row.dump() + "\n";
     }
     return result;
