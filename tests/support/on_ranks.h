@@ -53,6 +53,7 @@ inline std::optional<ProgramResult> try_on_ranks(int num_ranks, const std::map<s
   if (readlink("/proc/self/exe", self, sizeof self - 1) < 0) throw std::runtime_error("/proc/self/exe cannot be read");
   std::map<std::string, std::string> all = environment;
   all.emplace("R1_TEST_IS_RANK", "1");
+  all.emplace("GTEST_OUTPUT", "");  // the results are this process's to report
   return run_on_ranks(num_ranks, self, {std::string("--gtest_filter=") + test->test_suite_name() + "." + test->name(), "--gtest_brief=1"},
                       all);
 }
