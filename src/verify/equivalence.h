@@ -6,9 +6,12 @@
 
 namespace r1::verify {
 
+inline constexpr int kRoundedDecimals = 6;  // as the library rounds
+
 struct CompareOptions {
   /// Decimals must agree in relative terms too (1e-7 is not 2e-7), and numbers that differ by less than 1e-15 are not equal for it.
   bool strict = false;
+  int decimals = kRoundedDecimals;  // places that a decimal is rounded to before it is compared
 };
 
 /// Compares one gold answer with one prediction; not symmetric: a prediction "x = 5" fits a gold "5" and the other way round, but a

@@ -7,7 +7,6 @@
 namespace r1::verify {
 namespace {
 
-constexpr int kRoundedDecimals = 6;
 constexpr int kNumPoints = 6, kNeededAgreements = 3;
 constexpr long kPrecisions[] = {128, 320};
 constexpr long kChopBits = 49;       // constants nearer than 2^-49 count as equal, unless strict
@@ -22,9 +21,11 @@ bool is_atomic(const Expression& expression) { return is_number(without_percent(
 bool is_atomic_decimal(const Expression& expression) { return is_atomic(expression) && without_percent(expression)->is_decimal; }
 bool is_atomic_integer(const Expression& expression) { return is_integer(without_percent(expression)); }
 
-/// value * 10^6 rounded to an integer, half to even.
-Rational scaled_and_rounded(const Rational& value) {
-  Rational scaled = value * Rational(1000000) + Rational(1, 2), result;
+/// value * 10^decimals rounded to an integer, half to even.
+Rational scaled_and_rounded(const Rational& value, int decimals) {
+  Rational power(1);
+  for (int i = 0; i < decimals; ++i) power = power * Rational(10);
+  Rational scaled = value * power + Rational(1, 2), result;
   fmpz* integer = fmpq_numref(result.raw());
   fmpz_fdiv_q(integer, scaled.numerator(), scaled.denominator());
   if (scaled.is_integer() && fmpz_is_odd(integer)) fmpz_sub_ui(integer, integer, 1);
@@ -55,7 +56,7 @@ bool Comparator::compare_scalars(const Expression& gold, const Expression& predi
   return identical_values(gold, prediction, /*chop=*/!options_.strict);
 }
 
-// One side is a decimal: both are rounded to six places. Against an integer it must be that integer.
+// One side is a decimal: both are rounded to six places (CompareOptions::decimals). Against an integer it must be that integer.
 bool Comparator::compare_rounded(const Expression& gold, const Expression& prediction) {
   const auto exact_gold = exact_value(gold, budget_), exact_prediction = exact_value(prediction, budget_);
   if (exact_gold && exact_prediction) {
@@ -65,7 +66,7 @@ bool Comparator::compare_rounded(const Expression& gold, const Expression& predi
     };
     if (is_true_integer(*exact_gold, gold) || is_true_integer(*exact_prediction, prediction)) return false;
     if (options_.strict && !relative_to_six_digits(*exact_gold, *exact_prediction)) return false;
-    return scaled_and_rounded(*exact_gold) == scaled_and_rounded(*exact_prediction);
+    return scaled_and_rounded(*exact_gold, options_.decimals) == scaled_and_rounded(*exact_prediction, options_.decimals);
   }
   if (has_symbols(gold) || has_symbols(prediction)) return identical_values(gold, prediction, /*chop=*/false);
   SamplePoint point;
@@ -77,10 +78,9 @@ bool Comparator::compare_rounded(const Expression& gold, const Expression& predi
     const Rational x = midpoint(part[0]), y = midpoint(part[1]);
     if (x.bits() > kMaxExactBits || y.bits() > kMaxExactBits) return false;
     if (options_.strict && !relative_to_six_digits(x, y)) return false;
-    if (!(scaled_and_rounded(x) == scaled_and_rounded(y))) return false;
+    if (!(scaled_and_rounded(x, options_.decimals) == scaled_and_rounded(y, options_.decimals))) return false;
   }
   return true;
-  static_assert(kRoundedDecimals == 6, "scaled_and_rounded and relative_to_six_digits hold this number");
 }
 
 bool Comparator::identical_values(const Expression& gold, const Expression& prediction, bool chop) {

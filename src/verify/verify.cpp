@@ -45,13 +45,14 @@ Profile profile_by_name(std::string_view name, bool strict) {
   return profile;
 }
 
-Verdict compare_answers(const Answer& gold, const Answer& prediction, bool strict) {
+Verdict compare_answers(const Answer& gold, const Answer& prediction, bool strict, std::optional<int> decimals) {
   if (!gold.choice.empty() || !prediction.choice.empty()) {
     if (gold.is_read() && prediction.is_read()) return {gold.choice == prediction.choice ? Status::kEqual : Status::kDifferent};
   } else if (gold.expression && prediction.expression) {
     try {
       Budget budget(kCompareSteps);
-      if (Comparator({.strict = strict}, budget).equal(gold.expression, prediction.expression)) return {Status::kEqual};
+      if (Comparator({strict, decimals.value_or(kRoundedDecimals)}, budget).equal(gold.expression, prediction.expression))
+        return {Status::kEqual};
     } catch (const OverBudget&) {
       if (gold.text.empty() || gold.text != prediction.text) return {Status::kOverBudget};
     }

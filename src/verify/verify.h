@@ -1,6 +1,7 @@
 // Grading: the answer in a completion against the gold answer.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,8 +37,9 @@ struct Verdict {
   bool correct() const { return status == Status::kEqual; }
 };
 
-/// Never throws, never hangs, bounded memory; thread-safe. Not symmetric: see Comparator.
-Verdict compare_answers(const Answer& gold, const Answer& prediction, bool strict = false);
+/// Never throws, never hangs, bounded memory; thread-safe. Not symmetric: see Comparator. decimals: places that a decimal is rounded to;
+/// none: six.
+Verdict compare_answers(const Answer& gold, const Answer& prediction, bool strict = false, std::optional<int> decimals = std::nullopt);
 
 /// Extraction of both texts, then comparison.
 Verdict verify(std::string_view gold, std::string_view prediction, const Profile& profile);
