@@ -5,7 +5,8 @@
 set -euo pipefail
 
 if [[ "${1:-}" == --help ]]; then
-  echo "usage: tests/ops/simt/compile_kernels.sh [FILE.cu…]      default: all of src/ops/cuda; exit 77 without nvcc"
+  echo "usage: tests/ops/simt/compile_kernels.sh [--quick | FILE.cu…]      default: all of src/ops/cuda; exit 77 without nvcc"
+  echo "--quick: one file for sm_90, as in the test suite; with R1_TEST_FULL=1 everything"
   exit 0
 fi
 source_folder="$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)"
@@ -15,13 +16,22 @@ if [[ -z "$nvcc" ]]; then
   exit 77
 fi
 cuobjdump="${CUOBJDUMP:-$(command -v cuobjdump || true)}"
+architectures=(80 90)
 files=("$@")
+if [[ "${1:-}" == --quick ]]; then
+  files=()
+  if [[ "${R1_TEST_FULL:-0}" != 1 ]]; then
+    architectures=(90)
+    files=("$source_folder/src/ops/cuda/norm.cu")
+    echo "one file for one architecture; R1_TEST_FULL=1 compiles all kernels for sm_80 and sm_90"
+  fi
+fi
 if ((${#files[@]} == 0)); then files=("$source_folder"/src/ops/cuda/*.cu); fi
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
 status=0
-for arch in 80 90; do
+for arch in "${architectures[@]}"; do
   for file in "${files[@]}"; do
     name="$(basename "$file" .cu)_$arch"
     # fmt checks format strings at compile time in a way that nvcc does not follow: FMT_CONSTEVAL= leaves that to the host compiler.
