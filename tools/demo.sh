@@ -34,9 +34,9 @@ trained=$output/sft
 
 echo "== batch generation, four samples of each held-out problem: $output/generated"
 rm -rf "$output/generated"
-"$bin/r1_generate" --model "$trained" --hf-dataset builtin/chain:steps=6,rows=64,seed=7 --hf-dataset-split test --num-generations 4 \
+"$bin/r1_generate" --model "$trained" --hf-dataset builtin/chain:steps=6,seed=7 --hf-dataset-split test --max-samples 64 --num-generations 4 \
   --temperature 1.0 --max-new-tokens 24 --output-format jsonl --hf-output-dataset "$output/generated" --seed "$seed"
 head -n 1 "$output/generated/part-00000.jsonl"
 
 echo "== the report: curves, completions before and after, configuration"
-echo "$PWD/$output/sft/report.html"
+realpath "$output/sft/report.html"
