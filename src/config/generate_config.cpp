@@ -52,7 +52,10 @@ FieldList generate_fields(GenerateConfig& config) {
   fields.add("hf_output_dataset", config.hf_output_dataset, "Local folder for part-*.parquet or part-*.jsonl.").required();
   fields.add("output_format", config.output_format, "Format of the parts.");
   fields.add("output_ids", config.output_ids, "Add a column generation_ids.");
-  fields.add("input_batch_size", config.input_batch_size, "Rows handed out at once; the result does not depend on it.").at_least(1);
+  fields
+      .add("input_batch_size", config.input_batch_size,
+           "Rows that a rank works on at a time (at most 256 samples); the result does not depend on it.")
+      .at_least(1);
   fields.add("max_samples", config.max_samples, "Only the first rows.").at_least(1).used_by("generate/generator");
 
   fields.group("Weights and memory", "engine");

@@ -33,7 +33,7 @@ namespace r1::generate {
 namespace {
 
 constexpr std::int64_t kRowsPerPart = 5000;
-constexpr int kResidentSequences = 256;
+constexpr std::int64_t kMaxResidentSequences = 256;
 
 /// Everything that is known before the first weight is read.
 struct Setup {
@@ -50,6 +50,9 @@ struct Setup {
 };
 
 void refuse_what_is_not_there_yet(const config::GenerateConfig& config) {
+  for (const char* key : {"nodes", "ntasks_per_node", "device_memory"}) {
+    if (config.given(key)) fail(ErrorKind::kUsage, "{} is not supported by this version of r1_generate; leave it out", config.place_of(key));
+  }
   for (const auto& [key, size] : {std::pair{"tensor_parallel_size", config.tensor_parallel_size},
                                   std::pair{"pipeline_parallel_size", config.pipeline_parallel_size}}) {
     if (size > 1) fail(ErrorKind::kUsage, "{}: {} is not part of this version; expected 1", config.place_of(key), size);
@@ -237,7 +240,8 @@ void run_generate(const config::GenerateConfig& config, comm::World& world) {
     options.seed = static_cast<std::uint64_t>(config.seed);
     options.max_model_len = setup.max_model_len;
     options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
-    options.max_num_sequences = kResidentSequences;
+    options.max_num_sequences =
+        static_cast<int>(std::min(kMaxResidentSequences, std::int64_t{config.input_batch_size} * config.num_generations));
     options.ranks_on_host = world.topology().local_size;
     engine::Engine engine(*ctx, *loaded->model, *loaded->runner, &*setup.tokenizer, options);
     log::info("model: {}, {} parameters, {} of weights; {} rows × {} samples on {} threads", setup.model_config.model_type,
