@@ -21,8 +21,7 @@ struct Counts {
 };
 
 void count(const SampleRecord& sample, Counts& counts) {
-  const std::string reason = sample.length_limit.empty() ? sample.finish_reason : sample.finish_reason + " (" + sample.length_limit + ")";
-  ++counts.by_reason[reason];
+  ++counts.by_reason[sample.finish_reason];
   counts.tokens += static_cast<std::int64_t>(sample.ids.size());
   counts.lengths.push_back(static_cast<std::int64_t>(sample.ids.size()));
 }

@@ -51,7 +51,8 @@ struct Setup {
 
 void refuse_what_is_not_there_yet(const config::GenerateConfig& config) {
   for (const char* key : {"nodes", "ntasks_per_node", "device_memory"}) {
-    if (config.given(key)) fail(ErrorKind::kUsage, "{} is not supported by this version of r1_generate; leave it out", config.place_of(key));
+    if (config.given(key))
+      fail(ErrorKind::kUsage, "{} is not supported by this version of r1_generate; leave it out", config.place_of(key));
   }
   for (const auto& [key, size] : {std::pair{"tensor_parallel_size", config.tensor_parallel_size},
                                   std::pair{"pipeline_parallel_size", config.pipeline_parallel_size}}) {

@@ -18,9 +18,8 @@ namespace fs = std::filesystem;
 constexpr std::size_t kOpenJournals = 8;
 
 std::string encode(const SampleRecord& record) {
-  Json json{
+  const Json json{
       {"row", record.row}, {"sample", record.sample}, {"finish_reason", record.finish_reason}, {"text", record.text}, {"ids", record.ids}};
-  if (!record.length_limit.empty()) json["length_limit"] = record.length_limit;
   return to_json_line(json);
 }
 

@@ -17,8 +17,8 @@ struct SampleRecord {
   std::int64_t row = 0;
   std::int32_t sample = 0;
   std::string text;
-  std::string finish_reason;  // stop, length, prompt_too_long
-  std::string length_limit;   // max_new_tokens or max_model_len when finish_reason is length, else empty
+  /// stop; length: max_new_tokens was reached; "length (max_model_len)": prompt and completion fill the model; prompt_too_long.
+  std::string finish_reason;
   std::vector<std::int32_t> ids;
 };
 

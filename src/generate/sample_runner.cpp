@@ -19,11 +19,9 @@ SampleRecord to_record(engine::Completion completion) {
       break;
     case engine::FinishReason::kMaxNewTokens:
       record.finish_reason = "length";
-      record.length_limit = "max_new_tokens";
       break;
     case engine::FinishReason::kMaxModelLen:
-      record.finish_reason = "length";
-      record.length_limit = "max_model_len";
+      record.finish_reason = "length (max_model_len)";
       break;
   }
   return record;
@@ -68,7 +66,7 @@ class Feeder {
       row_ = row;
     }
     if (static_cast<std::int64_t>(prompt_->size()) >= job_.max_model_len) {
-      journal_.append({row, sample, "", "prompt_too_long", "", {}});
+      journal_.append({row, sample, "", "prompt_too_long", {}});
       return;
     }
     engine_.add({static_cast<std::uint64_t>(row), static_cast<std::uint32_t>(sample), prompt_, params_, {}});

@@ -240,6 +240,15 @@ TEST_F(Generate, ATooLongPromptLosesNothingElse) {
   EXPECT_THAT(done.out, ::testing::HasSubstr("prompt_too_long"));
 }
 
+TEST_F(Generate, TheFinishReasonSaysWhichLimitBinds) {
+  const std::string rows = folder_.write("rows.jsonl", R"({"prompt": "1+1="}
+{"prompt": ")" + std::string(100, '7') + "\"}\n");
+  const ProgramResult done = generate(rows, {"--max-new-tokens=60", "--ignore-eos", "--output-format=jsonl"});
+  ASSERT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_EQ(jsonl_rows()[0]["finish_reasons"][0], "length");
+  EXPECT_EQ(jsonl_rows()[1]["finish_reasons"][0], "length (max_model_len)");
+}
+
 TEST_F(Generate, ThePlanShowsAPromptAndWritesNothing) {
   const ProgramResult plan = generate("builtin/chain:rows=10", with(kSampled, {"--plan"}));
   EXPECT_EQ(plan.exit_code, 0) << plan.err;
