@@ -188,22 +188,6 @@ void print_plan(const config::GenerateConfig& config, const Setup& setup) {
   fmt::print("first prompt {} tokens:\n{}\n", first.ids.size(), first.text);
 }
 
-report::ProgressState progress_state(const SamplingProgress& progress, double seconds) {
-  const engine::EngineStats& stats = *progress.engine;
-  const auto drawn = static_cast<double>(stats.decode_tokens);
-  report::ProgressState state;
-  state.done = progress.finished;
-  state.total = progress.total;
-  state.tokens_per_second = drawn / std::max(seconds, 1e-9);
-  state.more.emplace_back("running", std::to_string(stats.running));
-  state.more.emplace_back("occupancy",
-                          fmt::format("{:.0f} %", 100.0 * (1.0 - static_cast<double>(stats.idle_slot_steps) /
-                                                                     static_cast<double>(std::max<std::int64_t>(stats.slot_steps, 1)))));
-  state.more.emplace_back("KV",
-                          fmt::format("{:.0f} %", 100.0 * static_cast<double>(stats.used_blocks) / static_cast<double>(stats.num_blocks)));
-  return state;
-}
-
 }  // namespace
 
 void run_generate(const config::GenerateConfig& config, comm::World& world) {

@@ -1,5 +1,7 @@
 #include "generate/sample_runner.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/log.h"
@@ -111,6 +113,22 @@ void run_samples(engine::Engine& engine, const SamplingJob& job, const TakeItems
     if (on_progress) on_progress(progress);
   }
   journal.sync();
+}
+
+report::ProgressState progress_state(const SamplingProgress& progress, double seconds) {
+  const engine::EngineStats& stats = *progress.engine;
+  const auto drawn = static_cast<double>(stats.decode_tokens);
+  report::ProgressState state;
+  state.done = progress.finished;
+  state.total = progress.total;
+  state.tokens_per_second = drawn / std::max(seconds, 1e-9);
+  state.more.emplace_back("running", std::to_string(stats.running));
+  state.more.emplace_back("occupancy",
+                          fmt::format("{:.0f} %", 100.0 * (1.0 - static_cast<double>(stats.idle_slot_steps) /
+                                                                     static_cast<double>(std::max<std::int64_t>(stats.slot_steps, 1)))));
+  state.more.emplace_back("KV",
+                          fmt::format("{:.0f} %", 100.0 * static_cast<double>(stats.used_blocks) / static_cast<double>(stats.num_blocks)));
+  return state;
 }
 
 }  // namespace r1::generate

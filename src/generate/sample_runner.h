@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "generate/sample_journal.h"
+#include "report/progress.h"
 
 namespace r1::generate {
 
@@ -42,5 +43,8 @@ struct SamplingProgress {
 /// on_progress is called after each step of the engine. Returns when this rank's share is in the journal and on disk.
 void run_samples(engine::Engine& engine, const SamplingJob& job, const TakeItems& take, SampleJournal& journal,
                  const std::function<void(const SamplingProgress&)>& on_progress);
+
+/// What the progress line of a sampling run shows after so many seconds.
+report::ProgressState progress_state(const SamplingProgress& progress, double seconds);
 
 }  // namespace r1::generate
