@@ -13,7 +13,7 @@ tools=(g++:g++ gcc:gcc make:make cmake:cmake ninja:ninja-build pkg-config:pkg-co
 packages=(
   libfmt-dev nlohmann-json3-dev libsimdjson-dev libyaml-cpp-dev libboost-program-options-dev
   libcurl4-openssl-dev libssl-dev libxxhash-dev libpcre2-dev libutf8proc-dev
-  libopenmpi-dev openmpi-bin
+  libopenmpi-dev openmpi-bin libhdf5-openmpi-dev
   libflint-dev libgmp-dev
   libgtest-dev libgmock-dev
 )

@@ -37,6 +37,7 @@ struct TrainerConfig {
   std::string output_dir;
   bool overwrite_output_dir = false;
   std::optional<std::string> resume_from_checkpoint;  // "latest" or a path
+  bool resume_unchecked = false;                      // although model, data or settings differ from the checkpoint's
   std::optional<std::string> run_name, wandb_entity, wandb_project, wandb_run_group;
   std::optional<std::string> system_prompt;
   std::vector<std::string> benchmarks;

@@ -1,0 +1,57 @@
+// When a run saves, stops and goes on: save_steps, signals, the job's end time, resume.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "checkpoint/checkpointer.h"
+#include "checkpoint/lock.h"
+#include "config/common_config.h"
+#include "config/trainer_config.h"
+#include "train/trainer.h"
+
+namespace r1::train {
+
+/// --resume_from_checkpoint is given, or Slurm has restarted the job: the folder may hold a run.
+bool continues_run(const config::TrainerConfig& config);
+
+/// Every rank makes one after the weights of the source model are loaded; the calls are collective. The output folder is locked as long
+/// as it lives.
+class RunCheckpoints {
+ public:
+  /// A fresh start clears the folder (preflight::prepare_output_dir). Otherwise the checkpoint's state replaces what the store holds, and
+  /// completions that the dead try wrote after it become *.lost-<time>. Throws Error(kUsage) for a folder in use or a checkpoint
+  /// of another run, Error(kData) for a checkpoint by path that is damaged.
+  RunCheckpoints(const config::CommonConfig& common, const config::TrainerConfig& config, const TrainerParts& parts,
+                 checkpoint::RunIdentity identity, SaveModel save_model);
+  ~RunCheckpoints();
+
+  /// The step that metrics are cut after: nothing when the run starts afresh, 0 when it goes on with a folder without a checkpoint.
+  std::optional<std::int64_t> resumed_from_step() const;
+  /// The state of the checkpoint; null without one.
+  const checkpoint::TrainingState* state() const { return state_ ? &*state_ : nullptr; }
+
+  enum class Action { kGoOn, kSave, kStop };
+  /// What all ranks do after a step: any rank's signal counts.
+  Action after_step();
+  /// trainer_json, objective_json: see TrainingState.
+  void save(std::int64_t step, std::string trainer_json, std::string objective_json);
+  /// Until everything is on disk.
+  void finish();
+
+ private:
+  bool must_stop_now() const;
+
+  const config::CommonConfig& common_;
+  const config::TrainerConfig& config_;
+  comm::Communicator& communicator_;
+  checkpoint::RunIdentity identity_;
+  SaveModel save_model_;
+  std::unique_ptr<checkpoint::RunLock> lock_;  // rank 0
+  std::optional<checkpoint::TrainingState> state_;
+  std::unique_ptr<checkpoint::Checkpointer> checkpointer_;
+  std::optional<double> stop_at_;  // unix seconds; rank 0
+};
+
+}  // namespace r1::train
