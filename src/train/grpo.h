@@ -46,6 +46,10 @@ class GrpoObjective : public Objective {
 
   std::int64_t steps_per_epoch() const;
 
+ protected:
+  /// num_generations completions of each prompt with their rewards. Collective. A test brings its own here.
+  virtual std::vector<RolloutCompletion> sample_scored(const GrpoPrompts& prompts, std::span<const PromptDraw> draws);
+
  private:
   /// Sums of one micro-batch, for metrics; added in micro-batch order.
   struct Sums {
@@ -60,7 +64,6 @@ class GrpoObjective : public Objective {
 
   void collect();
   std::vector<RolloutCompletion> draw_groups(std::int64_t num_groups);
-  std::vector<RolloutCompletion> sample_scored(const GrpoPrompts& prompts, std::span<const PromptDraw> draws);
   void cut_into_micro_batches();
   void mix_reference();
   std::vector<double> reference_log_probs(const models::TokenBatch& batch, const Tensor& labels, std::int64_t num_tokens);
