@@ -12,7 +12,7 @@ FieldList bench_fields(BenchConfig& config) {
   fields.group("Model and tasks", "eval/harness");
   fields.add("model", config.model, "Local folder, or a name under R1_MODELS or the Hugging Face cache.").used_by("hub/resolve");
   fields.add("model_revision", config.model_revision, "Revision to look for in the Hugging Face cache.").used_by("hub/resolve");
-  fields.add("tasks", config.tasks, "Task names with commas between, such as math_500,aime24,gpqa:diamond or builtin/chain.")
+  fields.add("tasks", config.tasks, "Names with commas between, such as math_500,aime24,gpqa:diamond or builtin/chain, or YAML files.")
       .comma_separated();
   fields.add("data_dir", config.data_dir, "Folder with <task>/test.{jsonl,parquet,csv}.").shown_default("R1_DATA");
   fields.add("num_samples", config.num_samples, "Samples per problem.").at_least(1).shown_default("the profile's");
@@ -34,7 +34,7 @@ FieldList bench_fields(BenchConfig& config) {
   fields.add("kv_cache_memory", config.kv_cache_memory, "Memory of the KV cache per rank, such as 8GB.").shown_default("from free memory");
 
   fields.group("Output", "eval/results");
-  fields.add("output_dir", config.output_dir, "Folder for results, details and report.html.").required();
+  fields.add("output_dir", config.output_dir, "Folder for results, details and report.html; with --compare, for comparison.json.");
   fields.add("compare", config.compare, "Two results (files or folders) to compare instead of running tasks.");
   add_common_fields(fields, config);
   return fields;

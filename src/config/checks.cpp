@@ -240,6 +240,11 @@ void check(BenchConfig& config) {
   }
   if (config.model.empty()) fail(ErrorKind::kUsage, "missing: --model (or --compare A B)");
   if (config.tasks.empty()) fail(ErrorKind::kUsage, "missing: --tasks, such as math_500,aime24");
+  if (config.output_dir.empty()) fail(ErrorKind::kUsage, "missing: --output-dir, the folder for results, details and report.html");
+  if (config.max_model_len && *config.max_model_len <= config.max_new_tokens) {
+    fail(ErrorKind::kUsage, "{}: {} leaves no room for a prompt and max_new_tokens {}: answers would be cut short; lower --max-new-tokens",
+         config.place_of("max_model_len"), *config.max_model_len, config.max_new_tokens);
+  }
   if (config.chat_template_off && config.system_prompt) {
     fail(ErrorKind::kUsage, "--no_chat_template sends the problem as plain text; drop --system_prompt");
   }
