@@ -67,6 +67,7 @@ void MpiOperation::wait() {
   std::unique_lock lock(transport.mutex_);
   if (!is_done_) {
     const Waiting waiting;
+    const profile::Zone zone("wait for ranks");
     ++transport.num_callers_waiting_;
     Backoff backoff;
     while (!is_done_) {

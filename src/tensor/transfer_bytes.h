@@ -14,6 +14,7 @@ class TransferBytes {
   TransferBytes() = default;
   explicit TransferBytes(const Tensor& tensor) : tensor_(tensor) {
     R1_ASSERT(tensor.is_contiguous(), "a transfer needs a contiguous tensor");
+    R1_ASSERT(tensor.device().kind != DeviceKind::kCuda, "this transfer is for memory that the host can read");
     tensor_.allocator().source().begin_op();
   }
   ~TransferBytes() {

@@ -70,7 +70,8 @@ class TrainingJob : public ::testing::Test {
     while (std::getline(lines, line)) {
       Json row = Json::parse(line);
       for (const char* key : {"tokens_per_second", "mfu", "step_seconds", "peak_memory_bytes", "eval_runtime", "eval_samples_per_second",
-                              "rollout/idle_slot_share", "rollout/tokens_per_second", "rollout/preemptions", "eval_steps_per_second"})
+                              "communication_seconds", "rollout/idle_slot_share", "rollout/tokens_per_second", "rollout/preemptions",
+                              "eval_steps_per_second"})
         row.erase(key);
       for (const char* key : {"time/rollout_seconds", "time/reward_seconds", "time/logprob_seconds", "time/train_seconds"}) row.erase(key);
       result += row.dump() + "\n";

@@ -5,6 +5,7 @@
 
 #include "checkpoint/init_weights.h"
 #include "models/registry.h"
+#include "parallel/estimate.h"
 #include "tests/support/guarded_device.h"
 #include "tests/support/on_ranks.h"
 #include "train/micro_batch.h"
@@ -160,6 +161,8 @@ void keeps_the_memory_and_traffic_that_zero_promises(const ExecContext& ctx, com
                                       << ranks);
       const Outcome outcome =
           train_two_steps(ctx, comm, {kMedium, {sharding, OptimizerState::kAdamW, deterministic}, num_micro_batches, false});
+      const StoreEstimate estimate = estimate_store(model->parameters(), {sharding, OptimizerState::kAdamW, deterministic},
+                                                    comm.world_size(), static_cast<std::int64_t>(accumulation));
       const double per_parameter = static_cast<double>(outcome.memory.state()) / total;
       const comm::CommCounters& traffic = outcome.later_step;
       const double gathered = gathered_bytes(traffic);
@@ -167,6 +170,12 @@ void keeps_the_memory_and_traffic_that_zero_promises(const ExecContext& ctx, com
       const double reduced = static_cast<double>(traffic.of(comm::CollectiveKind::kReduceScatter).bytes_sent +
                                                  traffic.of(comm::CollectiveKind::kAllReduce).bytes_sent);
       const double reduction = deterministic ? accumulation * e : e;
+      // The plan agrees with what happens.
+      const double state = static_cast<double>(outcome.memory.state());
+      EXPECT_NEAR(state, estimate.values + estimate.gradients + estimate.optimizer_state, 0.02 * state);
+      EXPECT_NEAR(gathered + exchanged + reduced, estimate.traffic_per_step, 0.02 * estimate.traffic_per_step);
+      EXPECT_LE(static_cast<double>(outcome.memory.gathered_peak), 1.02 * estimate.gathered);
+      EXPECT_LE(static_cast<double>(outcome.memory.scratch_peak), 1.02 * estimate.scratch);
       if (sharding == Sharding::kReplicated) {
         EXPECT_NEAR(per_parameter, 16, 0.02 * 16);
         if (ranks > 1) EXPECT_NEAR(gathered + exchanged + reduced, reduction + e, 0.02 * (reduction + e));
