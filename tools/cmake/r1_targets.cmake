@@ -17,7 +17,8 @@ function(r1_library)
 endfunction()
 
 # r1_test(<folder> DEPENDS <folders of src/> [LABEL unit] [SOURCES …])
-# Builds <folder>_test from tests/<folder>/*_test.cpp and registers it once with CTest under the label.
+# Builds <folder>_test from tests/<folder>/*_test.cpp and registers it once with CTest under the label, and once more as
+# <folder>_full under the label slow when a test reads R1_TEST_FULL.
 function(r1_test folder)
   cmake_parse_arguments(ARG "" "LABEL" "DEPENDS;LINK" ${ARGN})
   if(NOT ARG_LABEL)
@@ -39,4 +40,16 @@ function(r1_test folder)
   set_target_properties(${folder}_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${folder} COMMAND ${folder}_test)
   set_tests_properties(${folder} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600)
+  # Random suites run a twentieth of their cases there, and all of them here: tools/run_tests.sh build -L slow
+  set(has_full_run OFF)
+  foreach(source ${sources})
+    file(STRINGS ${source} mentions REGEX R1_TEST_FULL LIMIT_COUNT 1)
+    if(mentions)
+      set(has_full_run ON)
+    endif()
+  endforeach()
+  if(has_full_run)
+    add_test(NAME ${folder}_full COMMAND ${folder}_test)
+    set_tests_properties(${folder}_full PROPERTIES LABELS slow ENVIRONMENT R1_TEST_FULL=1 TIMEOUT 7200 RUN_SERIAL ON)
+  endif()
 endfunction()
