@@ -94,7 +94,15 @@ double GrpoObjective::epoch(std::int64_t steps) const {
 
 std::vector<RolloutCompletion> GrpoObjective::sample_scored(const GrpoPrompts& prompts, std::span<const PromptDraw> draws) {
   const auto begin = Clock::now();
-  std::vector<RolloutCompletion> completions = rollout_.generate(prompts, draws);
+  std::vector<RolloutCompletion> completions;
+  try {
+    completions = rollout_.generate(prompts, draws);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kNumeric) throw;
+    fail(ErrorKind::kNumeric, "rollout of step {}, prompts {} to {}: {}. The last updates spoilt the weights: lower learning_rate",
+         step_ + 1, prompts.dataset->where(prompts.prompts[static_cast<std::size_t>(draws.front().prompt)].row),
+         prompts.dataset->where(prompts.prompts[static_cast<std::size_t>(draws.back().prompt)].row), error.what());
+  }
   timings_.rollout += seconds_since(begin);
   timings_.idle_slots += rollout_.idle_slot_share();
   ++timings_.rollouts;

@@ -28,6 +28,11 @@ namespace {
 
 constexpr std::int64_t kPlanRows = 1000;
 
+// The question that every first run raises.
+constexpr const char* kAboutTheLoss =
+    "the loss of GRPO says little: at the first update of a rollout the ratio is 1 and a group's advantages add up to 0, so that loss_type "
+    "grpo starts at 0, and the others near it (there a completion counts by its length); look at the reward";
+
 /// Everything that is known before the first weight is read.
 struct Setup {
   std::string model_folder;
@@ -64,30 +69,10 @@ void refuse_what_is_not_there_yet(const config::GrpoConfig& config) {
     log::notice("bf16: true: the CPU computes in fp32; weights and optimizer state are fp32 anyway");
 }
 
-/// Groups must fit into the step: fewer completions than one group is an error, a rest is a notice with the nearest exact values.
-void check_batch(const config::GrpoConfig& config) {
-  const std::int64_t completions = config.completions_per_step(), group = config.num_generations;
-  const std::string product =
-      fmt::format("per_device_train_batch_size {} × {} ranks × gradient_accumulation_steps {} = {} completions a step",
-                  config.per_device_train_batch_size, config.num_trainers, config.gradient_accumulation_steps, completions);
-  if (completions < group) {
-    fail(ErrorKind::kConfig,
-         "{}, fewer than the num_generations {} of one prompt; raise gradient_accumulation_steps to {} or lower num_generations", product,
-         group,
-         (group + config.per_device_train_batch_size * config.num_trainers - 1) /
-             (config.per_device_train_batch_size * config.num_trainers));
-  }
-  if (const std::int64_t rest = completions % group; rest != 0) {
-    log::notice("{}; {} are used, in {} groups of {} (exact would be {} or {})", product, completions - rest, completions / group, group,
-                completions - rest, completions - rest + group);
-  }
-}
-
 Setup prepare(const config::GrpoConfig& config) {
   Setup setup;
   choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)]);
   refuse_what_is_not_there_yet(config);
-  check_batch(config);
   setup.rewards.emplace(make_rewards(config));
   preflight::check_output_dir(config);
   setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
@@ -199,8 +184,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
             format_count(static_cast<double>(model->parameters().num_elements())), max_steps, config.groups_per_step(),
             config.num_generations, world.world_size() > 1 ? fmt::format("{} ranks of ", world.world_size()) : "",
             ctx->threads().num_threads());
-  log::info(
-      "the loss starts at 0: at the first update the ratio is 1 and the advantages of a group add up to 0; look at the reward instead");
+  log::info("{}", kAboutTheLoss);
 
   Trainer trainer(parts, trainer_options(config, max_steps, objective.steps_per_epoch()), schedule, objective,
                   [&](const std::string& folder) {
@@ -211,9 +195,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   const TrainResult result = trainer.run();
   if (!is_first_rank) return;
   log::info("{} steps in {}", result.global_step, format_seconds(result.train_runtime));
-  training_report.add_note(
-      "The loss of GRPO starts at 0: at the first update of a rollout the ratio is 1 and the advantages of a group add up to 0. "
-      "What to look at is the reward.");
+  training_report.add_note(kAboutTheLoss);
   training_report.write(config.output_dir + "/report.html", trainer.history(), result);
   log::info("report: {}/report.html", config.output_dir);
 }

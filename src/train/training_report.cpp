@@ -75,6 +75,13 @@ void TrainingReport::write(const std::string& path, const std::vector<report::Lo
     page.headline.push_back(
         {"evaluation loss", fmt::format("{:.4f}", loss.last), fmt::format("from {:.4f} at step {}", loss.first, loss.first_step)});
   }
+  for (const auto& [metric, label] : {std::pair("reward", "reward"), std::pair("eval_reward", "evaluation reward"),
+                                      std::pair("completions/mean_length", "tokens of a completion")}) {
+    if (const Change change = change_of(history, metric); change.found) {
+      page.headline.push_back(
+          {label, fmt::format("{:.3f}", change.last), fmt::format("from {:.3f} at step {}", change.first, change.first_step)});
+    }
+  }
   page.headline.push_back({"steps", std::to_string(result.global_step), format_seconds(result.train_runtime)});
   page.headline.push_back({"tokens/s", fmt::format("{:.0f}", result.tokens_per_second),
                            fmt::format("{:.0f} % of the fp32 peak measured here", 100 * result.mean_fraction_of_peak)});
