@@ -1,6 +1,9 @@
 #include "comm/world.h"
 
 #include <mpi.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -45,6 +48,24 @@ class StartGuard {
   bool is_finished_ = false;
   std::thread thread_;
 };
+
+// Ranks wait for each other many times a step, and on a busy node each wake-up queues behind the others' turns of milliseconds. Asking
+// for turns of a tenth of one brings a woken rank to a processor sooner; its share of the time stays the same. Linux 6.12 and later;
+// elsewhere nothing happens. (The C library has no declaration of the call.)
+void ask_for_short_turns() {
+  struct {
+    std::uint32_t size, policy;
+    std::uint64_t flags;
+    std::int32_t nice;
+    std::uint32_t priority;
+    std::uint64_t runtime_nanoseconds, deadline, period;
+  } attributes{};
+  attributes.size = sizeof attributes;
+  if (sched_getscheduler(0) != SCHED_OTHER) return;
+  attributes.nice = getpriority(PRIO_PROCESS, 0);
+  attributes.runtime_nanoseconds = 100'000;
+  syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
 
 // Every rank's text on every rank, before there is a communicator of ours.
 std::vector<std::string> exchange_texts(const std::string& mine, int size) {
@@ -93,6 +114,7 @@ World::World(std::string program, const Topology& topology) : topology_(topology
     return;
   }
   const StartGuard guard(program_, topology.rank);
+  ask_for_short_turns();
   // Ranks that share cores must not spin in the few blocking calls; ROMIO writes several times faster than the default.
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", /*overwrite=*/0);
   setenv("OMPI_MCA_io", "romio321", /*overwrite=*/0);
