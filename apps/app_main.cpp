@@ -5,12 +5,15 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/signals.h"
 
 namespace r1::apps {
 
 Failure describe_current_exception() {
   try {
     throw;
+  } catch (const signals::Stopped& stopped) {
+    return {kExitRequeue, stopped.what()};
   } catch (const Error& error) {
     return {exit_code(error.kind()), error.what()};
   } catch (const std::bad_alloc&) {

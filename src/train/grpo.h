@@ -43,6 +43,8 @@ class GrpoObjective : public Objective {
   void add_timings(report::MetricRow& metrics, double seconds) override;
   void step_logged(std::int64_t step) override;
   std::string rows_of_step() const override;
+  std::string save_state() override;
+  void load_state(const std::string& json) override;
 
   std::int64_t steps_per_epoch() const;
 

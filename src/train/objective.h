@@ -43,6 +43,10 @@ class Objective {
   virtual void add_timings(report::MetricRow&, double /*seconds*/) {}
   /// The step has been logged (rank 0 alone).
   virtual void step_logged(std::int64_t /*step*/) {}
+  /// What goes on from step to step and is not a function of the step's number, as a JSON object; restored before the first step of a
+  /// resumed run. The same text on every rank. save_state is collective.
+  virtual std::string save_state() { return "{}"; }
+  virtual void load_state(const std::string& /*json*/) {}
   /// Which rows the step in flight holds, for the message about a loss that is not finite; may be empty.
   virtual std::string rows_of_step() const { return {}; }
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/files.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "checkpoint/hf_export.h"
@@ -19,6 +20,7 @@
 #include "preflight/checks.h"
 #include "tensor/device_choice.h"
 #include "train/grpo.h"
+#include "train/run_checkpoints.h"
 #include "train/sft_data.h"
 #include "train/training_report.h"
 #include "train/training_setup.h"
@@ -45,9 +47,7 @@ struct Setup {
 };
 
 // Keys of the interface whose parts of the suite are still to come: given, they would change what the user gets.
-constexpr const char* kNotInThisVersion[] = {
-    "resume_from_checkpoint", "async_save",   "checkpoint_layout", "save_before_seconds", "benchmarks", "pad_token", "nodes",
-    "ntasks_per_node",        "device_memory"};
+constexpr const char* kNotInThisVersion[] = {"benchmarks", "pad_token", "nodes", "ntasks_per_node", "device_memory"};
 
 void refuse_what_is_not_there_yet(const config::GrpoConfig& config) {
   for (const char* key : kNotInThisVersion) {
@@ -57,6 +57,12 @@ void refuse_what_is_not_there_yet(const config::GrpoConfig& config) {
   if (config.num_generators > 0) {
     fail(ErrorKind::kConfig, "{}: dedicated generators are not part of this version; leave it out: all ranks generate, then all train",
          config.place_of("num_processes"));
+  }
+  if (config.sync_ref_model && continues_run(config)) {
+    fail(ErrorKind::kConfig,
+         "{}: a run whose reference model is mixed with the policy cannot be continued in this version; start it anew with "
+         "--overwrite_output_dir, or leave sync_ref_model out",
+         config.place_of("sync_ref_model"));
   }
   if (config.rollout_tensor_parallel_size > 1) {
     fail(ErrorKind::kConfig, "{}: {} is not part of this version; expected 1", config.place_of("rollout_tensor_parallel_size"),
@@ -74,7 +80,7 @@ Setup prepare(const config::GrpoConfig& config) {
   choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)]);
   refuse_what_is_not_there_yet(config);
   setup.rewards.emplace(make_rewards(config));
-  preflight::check_output_dir(config);
+  if (!continues_run(config)) preflight::check_output_dir(config);
   setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
   setup.model_config = models::load_model_config(setup.model_folder);
   models::make_model(setup.model_config);
@@ -131,7 +137,7 @@ void print_plan(const config::GrpoConfig& config, const Setup& setup) {
       config.groups_per_step(), config.num_generations,
       (config.groups_per_step() * config.num_generations + config.per_device_train_batch_size - 1) / config.per_device_train_batch_size,
       config.per_device_train_batch_size);
-  fmt::print("state        {} on one rank: weights, gradients and AdamW moments in fp32{}\n", format_bytes(16 * parameters),
+  fmt::print("state        {}{}\n", describe_state(config, config.world_size, model->parameters()),
              config.beta > 0 ? fmt::format("; {} for the reference model (beta {})", format_bytes(4 * parameters), config.beta) : "");
   fmt::print("KV cache     {} for a completion of full length, {} for all of a step\n", format_bytes(kv_token * sequence),
              format_bytes(kv_token * sequence * static_cast<double>(config.groups_per_step() * config.num_generations)));
@@ -139,6 +145,12 @@ void print_plan(const config::GrpoConfig& config, const Setup& setup) {
              format_bytes(static_cast<double>(free_disk_bytes(config.output_dir))));
   fmt::print("rewards      {}\n", join(config.reward_funcs, ", "));
   fmt::print("first prompt {} tokens:\n{}\n", prompts.prompts.front().ids->size(), prompts.first_rendered);
+}
+
+std::string fingerprint(const GrpoPrompts& prompts) {
+  Xxh3Stream stream;
+  for (const GrpoPrompt& prompt : prompts.prompts) stream.update(prompt.ids->data(), prompt.ids->size() * sizeof prompt.ids->front());
+  return stream.hex_digest();
 }
 
 }  // namespace
@@ -159,6 +171,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   log::info("first prompt: {}", prompts.first_rendered);
 
   const auto model = models::make_model(setup.model_config);
+  note_reduction(config, config.world_size);
   const auto store = parallel::make_parameter_store(*ctx, model->parameters(), world.communicator(), store_options(config));
   nn::UnitRunner runner(model->parameters(), *store);
   checkpoint::load_weights(setup.model_folder, *model, *store);
@@ -177,21 +190,27 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   GrpoObjective objective(grpo_parts, config, world.topology().local_size);
   const std::int64_t max_steps = total_steps(config, objective.steps_per_epoch());
   const LrSchedule schedule = make_schedule(config, max_steps);
-  preflight::check_disk_space(config.output_dir, static_cast<std::uint64_t>(model->parameters().num_elements()) * size_of(setup.save_dtype),
-                              "the trained model");
-  if (is_first_rank) preflight::prepare_output_dir(config);
+  const TrainerOptions trainer_settings = trainer_options(config, max_steps, objective.steps_per_epoch());
+  check_room_for_output(config, trainer_settings, model->parameters(), setup.save_dtype);
   log::info("model: {}, {} parameters; {} steps of {} prompts × {} completions on {}{} threads", setup.model_config.model_type,
             format_count(static_cast<double>(model->parameters().num_elements())), max_steps, config.groups_per_step(),
             config.num_generations, world.world_size() > 1 ? fmt::format("{} ranks of ", world.world_size()) : "",
             ctx->threads().num_threads());
   log::info("{}", kAboutTheLoss);
 
-  Trainer trainer(parts, trainer_options(config, max_steps, objective.steps_per_epoch()), schedule, objective,
-                  [&](const std::string& folder) {
-                    checkpoint::export_model(folder, *model, *store, {setup.save_dtype, setup.model_folder});
-                    if (config.chat_template && is_first_rank)
-                      write_file_atomically(folder + "/chat_template.jinja", setup.chat_template->source());
-                  });
+  const SaveModel save_model = [&](const std::string& folder) {
+    checkpoint::export_model(folder, *model, *store, {setup.save_dtype, setup.model_folder});
+    if (config.chat_template && is_first_rank) write_file_atomically(folder + "/chat_template.jinja", setup.chat_template->source());
+  };
+  const checkpoint::RunIdentity identity{"grpo",
+                                         checkpoint::fingerprint_model(setup.model_folder),
+                                         fingerprint(prompts),
+                                         config.seed,
+                                         config.data_seed.value_or(config.seed),
+                                         config.groups_per_step() * config.num_generations,
+                                         max_steps};
+  RunCheckpoints checkpoints(config, config, parts, identity, save_model);
+  Trainer trainer(parts, trainer_settings, schedule, objective, save_model, &checkpoints);
   const TrainResult result = trainer.run();
   if (!is_first_rank) return;
   log::info("{} steps in {}", result.global_step, format_seconds(result.train_runtime));

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/files.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -24,6 +25,7 @@
 #include "preflight/checks.h"
 #include "tensor/device_choice.h"
 #include "train/greedy_preview.h"
+#include "train/run_checkpoints.h"
 #include "train/sft_data.h"
 #include "train/trainer.h"
 #include "train/training_report.h"
@@ -45,9 +47,7 @@ struct Setup {
 };
 
 // Keys of the interface whose parts of the suite are still to come: given, they would change what the user gets.
-constexpr const char* kNotInThisVersion[] = {
-    "resume_from_checkpoint", "async_save",   "checkpoint_layout", "save_before_seconds", "benchmarks", "pad_token", "nodes",
-    "ntasks_per_node",        "device_memory"};
+constexpr const char* kNotInThisVersion[] = {"benchmarks", "pad_token", "nodes", "ntasks_per_node", "device_memory"};
 // Keys that have no effect on supervised training, and on one rank.
 constexpr const char* kWithoutEffect[] = {"system_prompt", "wandb_entity", "wandb_project", "wandb_run_group"};
 constexpr const char* kWithoutEffectOnOneRank[] = {"watchdog_seconds", "deterministic_reduction"};
@@ -77,7 +77,7 @@ Setup prepare(const config::SftConfig& config) {
   Setup setup;
   choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)]);
   refuse_what_is_not_there_yet(config);
-  preflight::check_output_dir(config);
+  if (!continues_run(config)) preflight::check_output_dir(config);
   setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
   setup.model_config = models::load_model_config(setup.model_folder);
   models::make_model(setup.model_config);  // an unknown architecture is told before data is read
@@ -147,8 +147,7 @@ void print_plan(const config::SftConfig& config, const Setup& setup) {
   const double peak = ops::peak_flops(*ctx);
   fmt::print("time         about {} at {:.0f} % of the {:.0f} GFLOP/s measured here ({:.3g} TFLOP in all)\n",
              format_seconds(flops / (kExpectedFractionOfPeak * peak)), 100 * kExpectedFractionOfPeak, peak / 1e9, flops / 1e12);
-  fmt::print("state        {} on one rank: weights, gradients and AdamW moments in fp32 ({} each)\n", format_bytes(16 * parameters),
-             format_bytes(4 * parameters));
+  fmt::print("state        {}\n", describe_state(config, config.world_size, model->parameters()));
   fmt::print("disk         {} for the model, {} free\n", format_bytes(static_cast<double>(weights)),
              format_bytes(static_cast<double>(free_disk_bytes(config.output_dir))));
   fmt::print("first row    learnt between ⟦ and ⟧:\n{}\n", data.first_row);
@@ -224,6 +223,21 @@ SftData load_training_data(const config::SftConfig& config, const Setup& setup, 
   return data;
 }
 
+// Of rows spread over the whole set: another file, template, length or packing gives another one.
+std::string fingerprint(const TrainingRows& rows) {
+  constexpr std::int64_t kSampledRows = 4096;
+  Xxh3Stream stream;
+  stream.update(std::to_string(rows.num_rows()));
+  const std::int64_t stride = std::max<std::int64_t>(1, rows.num_rows() / kSampledRows);
+  for (std::int64_t row = 0; row < rows.num_rows(); row += stride) {
+    MicroBatch batch;
+    rows.append_to(batch, row);
+    stream.update(batch.input_ids.data(), batch.input_ids.size() * sizeof batch.input_ids[0]);
+    stream.update(batch.labels.data(), batch.labels.size() * sizeof batch.labels[0]);
+  }
+  return stream.hex_digest();
+}
+
 }  // namespace
 
 void run_sft(const config::SftConfig& config, comm::Communicator& communicator) {
@@ -240,6 +254,7 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator) 
   const auto eval_rows = load_eval_rows(config, setup, ctx->threads(), -1);
 
   const auto model = models::make_model(setup.model_config);
+  note_reduction(config, config.world_size);
   const auto store = parallel::make_parameter_store(*ctx, model->parameters(), communicator, store_options(config));
   nn::UnitRunner runner(model->parameters(), *store);
   checkpoint::load_weights(setup.model_folder, *model, *store);
@@ -255,9 +270,8 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator) 
   const std::int64_t max_steps = total_steps(config, objective.steps_per_epoch());
   const LrSchedule schedule = make_schedule(config, max_steps);
 
-  preflight::check_disk_space(config.output_dir, static_cast<std::uint64_t>(model->parameters().num_elements()) * size_of(setup.save_dtype),
-                              "the trained model");
-  if (is_first_rank) preflight::prepare_output_dir(config);
+  const TrainerOptions trainer_settings = trainer_options(config, max_steps, objective.steps_per_epoch());
+  check_room_for_output(config, trainer_settings, model->parameters(), setup.save_dtype);
   log::info("model: {}, {} parameters; {} steps of {} rows on {}{} threads", setup.model_config.model_type,
             format_count(static_cast<double>(model->parameters().num_elements())), max_steps,
             std::int64_t{config.per_device_train_batch_size} * config.gradient_accumulation_steps * communicator.world_size(),
@@ -266,12 +280,20 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator) 
   TrainingReport training_report(config, "SFT");
   const Preview preview = make_preview(config, setup);
   show_preview(preview, setup, parts, 0, training_report.completions());
-  Trainer trainer(parts, trainer_options(config, max_steps, objective.steps_per_epoch()), schedule, objective,
-                  [&](const std::string& folder) {
-                    checkpoint::export_model(folder, *model, *store, {setup.save_dtype, setup.model_folder});
-                    if (config.chat_template && is_first_rank)
-                      write_file_atomically(folder + "/chat_template.jinja", setup.chat_template->source());
-                  });
+  const SaveModel save_model = [&](const std::string& folder) {
+    checkpoint::export_model(folder, *model, *store, {setup.save_dtype, setup.model_folder});
+    if (config.chat_template && is_first_rank) write_file_atomically(folder + "/chat_template.jinja", setup.chat_template->source());
+  };
+  const checkpoint::RunIdentity identity{
+      "sft",
+      checkpoint::fingerprint_model(setup.model_folder),
+      fingerprint(*data.rows),
+      config.seed,
+      static_cast<std::int64_t>(options.data_seed),
+      options.per_device_train_batch_size * options.gradient_accumulation_steps * communicator.world_size(),
+      max_steps};
+  RunCheckpoints checkpoints(config, config, parts, identity, save_model);
+  Trainer trainer(parts, trainer_settings, schedule, objective, save_model, &checkpoints);
   const TrainResult result = trainer.run();
   show_preview(preview, setup, parts, result.global_step, training_report.completions());
   if (!is_first_rank) return;

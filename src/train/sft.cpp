@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/json.h"
 #include "ops/copy.h"
 #include "ops/reduce.h"
 
@@ -28,6 +29,10 @@ SftObjective::SftObjective(const ExecContext& ctx, models::CausalLM& model, SftO
   const std::int64_t rows_per_step = options_.per_device_train_batch_size * options_.gradient_accumulation_steps * num_ranks();
   steps_per_epoch_ = std::max<std::int64_t>(1, (train_rows_->num_rows() + rows_per_step - 1) / rows_per_step);
 }
+
+std::string SftObjective::save_state() { return Json({{"num_tokens", total_tokens_}}).dump(); }
+
+void SftObjective::load_state(const std::string& json) { total_tokens_ = Json::parse(json).at("num_tokens"); }
 
 double SftObjective::epoch(std::int64_t steps) const { return static_cast<double>(steps) / static_cast<double>(steps_per_epoch_); }
 

@@ -41,6 +41,8 @@ class SftObjective : public Objective {
   void forward(nn::Pass& pass, std::int64_t micro_batch) override;
   double finish_step(report::MetricRow& metrics) override;
   StepWork step_work() const override { return work_; }
+  std::string save_state() override;
+  void load_state(const std::string& json) override;
   double epoch(std::int64_t steps) const override;
   std::optional<Evaluation> evaluate(nn::Pass& pass) override;
 

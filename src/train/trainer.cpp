@@ -9,15 +9,18 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/profile.h"
+#include "base/signals.h"
 #include "base/strings.h"
+#include "checkpoint/retention.h"
 #include "comm/activity.h"
 #include "ops/peak.h"
 #include "report/progress.h"
 #include "report/trainer_state.h"
 #include "train/micro_batch.h"
-#include "train/retention.h"
+#include "train/run_checkpoints.h"
 
 namespace r1::train {
 namespace {
@@ -41,11 +44,22 @@ double seconds_since_process_start() {
   return ticks ? up - *ticks / static_cast<double>(sysconf(_SC_CLK_TCK)) : 0;
 }
 
-Trainer::Trainer(TrainerParts parts, TrainerOptions options, const LrSchedule& schedule, Objective& objective, SaveModel save_model)
-    : parts_(parts), options_(std::move(options)), schedule_(schedule), objective_(objective), save_model_(std::move(save_model)) {
+Trainer::Trainer(TrainerParts parts, TrainerOptions options, const LrSchedule& schedule, Objective& objective, SaveModel save_model,
+                 RunCheckpoints* checkpoints)
+    : parts_(parts),
+      options_(std::move(options)),
+      schedule_(schedule),
+      objective_(objective),
+      save_model_(std::move(save_model)),
+      checkpoints_(checkpoints) {
   parts_.runner.set_recompute(options_.gradient_checkpointing);
+  const auto resumed_from_step = checkpoints_ != nullptr ? checkpoints_->resumed_from_step() : std::nullopt;
   if (is_first_rank())
-    metrics_ = std::make_unique<report::MetricsSink>(report::MetricsOptions{options_.output_dir, options_.tensorboard, std::nullopt});
+    metrics_ = std::make_unique<report::MetricsSink>(report::MetricsOptions{options_.output_dir, options_.tensorboard, resumed_from_step});
+  if (checkpoints_ != nullptr && checkpoints_->state() != nullptr) {
+    load_state(checkpoints_->state()->trainer_json);
+    objective_.load_state(checkpoints_->state()->objective_json);
+  }
 }
 
 Trainer::~Trainer() = default;
@@ -107,6 +121,11 @@ void Trainer::log_step(std::int64_t step, const StepOutcome& outcome) {
   for (const auto& [name, value] : outcome.metrics.values()) std::visit([&, key = name](const auto& v) { row.set(key, v); }, value);
   row.set("tokens_per_second", static_cast<double>(interval_tokens_) / interval_seconds_);
   row.set("mfu", interval_flops_ / interval_seconds_ / peak);
+  if (parts_.store.communicator().world_size() > 1) {
+    const double waited = parts_.store.communicator().counters().total().wait_seconds;
+    row.set("communication_seconds", (waited - logged_wait_seconds_) / static_cast<double>(interval_steps_));
+    logged_wait_seconds_ = waited;
+  }
   row.set("step_seconds", interval_seconds_ / static_cast<double>(interval_steps_));
   row.set("peak_memory_bytes", peak_memory_bytes());
   objective_.add_timings(row, interval_seconds_);
@@ -148,30 +167,73 @@ void Trainer::save_checkpoint(std::int64_t step) {
   std::filesystem::rename(temporary, folder);
   sync_directory(options_.output_dir);
   log::info("step {}: saved {}", step, folder);
-  if (options_.save_total_limit) delete_oldest_checkpoints(options_.output_dir, *options_.save_total_limit);
+  if (options_.save_total_limit) checkpoint::delete_oldest_checkpoints(options_.output_dir, *options_.save_total_limit);
+}
+
+std::string Trainer::save_state() const {
+  return Json({{"interval_loss", interval_loss_},
+               {"interval_seconds", interval_seconds_},
+               {"interval_flops", interval_flops_},
+               {"interval_steps", interval_steps_},
+               {"interval_tokens", interval_tokens_},
+               {"nonfinite_steps", nonfinite_steps_},
+               {"loss", totals_.loss},
+               {"flops", totals_.flops},
+               {"seconds", totals_.seconds + now_seconds() - run_start_},
+               {"num_rows", totals_.num_rows},
+               {"num_tokens", totals_.num_tokens},
+               {"timed_seconds", totals_.timed_seconds},
+               {"timed_flops", totals_.timed_flops},
+               {"timed_tokens", totals_.timed_tokens}})
+      .dump();
+}
+
+void Trainer::load_state(const std::string& json) {
+  const Json state = Json::parse(json);
+  interval_loss_ = state.at("interval_loss");
+  interval_seconds_ = state.at("interval_seconds");
+  interval_flops_ = state.at("interval_flops");
+  interval_steps_ = state.at("interval_steps");
+  interval_tokens_ = state.at("interval_tokens");
+  nonfinite_steps_ = state.at("nonfinite_steps");
+  totals_ = {state.at("loss"),       state.at("flops"),         state.at("seconds"),     state.at("num_rows"),
+             state.at("num_tokens"), state.at("timed_seconds"), state.at("timed_flops"), state.at("timed_tokens")};
+}
+
+void Trainer::after_step(std::int64_t step) {
+  const bool is_due = options_.save_steps > 0 && step % options_.save_steps == 0;
+  if (is_due && options_.save_only_model) save_checkpoint(step);
+  if (checkpoints_ == nullptr) return;
+  const RunCheckpoints::Action action = checkpoints_->after_step();
+  // After the last step what is left is the model itself; it is written instead.
+  const bool is_stopping = action == RunCheckpoints::Action::kStop && step < options_.max_steps;
+  if (action == RunCheckpoints::Action::kSave || is_stopping || (is_due && !options_.save_only_model))
+    checkpoints_->save(step, save_state(), objective_.save_state());
+  if (!is_stopping) return;
+  checkpoints_->finish();
+  throw signals::Stopped();
 }
 
 TrainResult Trainer::run() {
   TrainResult result;
   report::Progress progress;
-  const double start = now_seconds();
-  double timed_seconds = 0, timed_flops = 0, loss_sum = 0;
-  std::int64_t timed_tokens = 0;
-  for (std::int64_t step = 0; step < options_.max_steps; ++step) {
+  run_start_ = now_seconds();
+  const std::int64_t first_step = checkpoints_ != nullptr && checkpoints_->state() != nullptr ? checkpoints_->state()->step : 0;
+  for (std::int64_t step = first_step; step < options_.max_steps; ++step) {
     const StepOutcome outcome = train_step(step);
     const StepWork work = objective_.step_work();
     const std::int64_t done = step + 1;
-    if (step == 0) {
+    if (step == first_step) {
       result.first_step_seconds = seconds_since_process_start();
     } else {  // the first step fills the allocator's cache
-      timed_seconds += outcome.seconds;
-      timed_tokens += work.num_tokens;
-      timed_flops += work.flops;
+      totals_.timed_seconds += outcome.seconds;
+      totals_.timed_tokens += work.num_tokens;
+      totals_.timed_flops += work.flops;
     }
-    result.num_rows += work.num_rows;
-    result.num_tokens += work.num_tokens;
-    result.flops += work.flops;
-    loss_sum += outcome.loss;
+    totals_.num_rows += work.num_rows;
+    totals_.num_tokens += work.num_tokens;
+    totals_.flops += work.flops;
+    totals_.loss += outcome.loss;
     interval_loss_ += outcome.loss;
     interval_seconds_ += outcome.seconds;
     interval_flops_ += work.flops;
@@ -191,16 +253,29 @@ TrainResult Trainer::run() {
     if (is_logged || (done == options_.max_steps && options_.logging_steps > 0)) log_step(done, outcome);
     const bool is_last = done == options_.max_steps;
     if (options_.eval_steps > 0 && done % options_.eval_steps == 0 && !(is_last && options_.eval_at_end)) evaluate(done);
-    if (options_.save_steps > 0 && done % options_.save_steps == 0) save_checkpoint(done);
+    after_step(done);
   }
   progress.finish();
   result.global_step = options_.max_steps;
-  result.train_runtime = now_seconds() - start;
-  result.train_loss = loss_sum / static_cast<double>(options_.max_steps);
-  if (timed_seconds > 0) {
-    result.tokens_per_second = static_cast<double>(timed_tokens) / timed_seconds;
-    result.mean_fraction_of_peak = timed_flops / timed_seconds / (ops::peak_flops(parts_.ctx) * parts_.store.communicator().world_size());
+  result.train_runtime = totals_.seconds + now_seconds() - run_start_;
+  result.train_loss = totals_.loss / static_cast<double>(options_.max_steps);
+  result.num_rows = totals_.num_rows;
+  result.num_tokens = totals_.num_tokens;
+  result.flops = totals_.flops;
+  if (totals_.timed_seconds > 0) {
+    result.tokens_per_second = static_cast<double>(totals_.timed_tokens) / totals_.timed_seconds;
+    result.mean_fraction_of_peak =
+        totals_.timed_flops / totals_.timed_seconds / (ops::peak_flops(parts_.ctx) * parts_.store.communicator().world_size());
   }
+  const comm::CollectiveCounter traffic = parts_.store.communicator().counters().total();
+  result.communication_seconds = traffic.wait_seconds;
+  result.bytes_sent = traffic.bytes_sent;
+  if (parts_.store.communicator().world_size() > 1) {
+    log::info("communication: {} sent by rank 0 in {} calls, {} waited for other ranks ({:.0f} % of the time)",
+              format_bytes(static_cast<double>(traffic.bytes_sent)), traffic.calls, format_seconds(traffic.wait_seconds),
+              100 * traffic.wait_seconds / result.train_runtime);
+  }
+  if (checkpoints_ != nullptr) checkpoints_->finish();
   if (options_.eval_at_end) evaluate(options_.max_steps);
   const comm::Phase phase("saving the model", comm::Patience::kLong);
   save_model_(options_.output_dir);

@@ -34,6 +34,7 @@ struct TrainerOptions {
   std::int64_t max_nonfinite_steps = 0;
   bool tensorboard = true;
   bool progress = true;
+  bool save_only_model = false;  // what save_steps writes: a Hugging Face folder, else the whole state
 };
 
 /// The model and what holds its state; the objects outlive the trainer.
@@ -51,23 +52,29 @@ struct TrainResult {
   double train_runtime = 0;      // seconds
   double tokens_per_second = 0;  // over the whole run, first step left out
   double mean_fraction_of_peak = 0;
-  double first_step_seconds = 0;  // from the process's start to the end of the first step
+  double communication_seconds = 0;  // that this rank's main thread stood still for other ranks
+  std::int64_t bytes_sent = 0;       // by this rank
+  double first_step_seconds = 0;     // from the process's start to the end of the first step
   std::int64_t num_rows = 0, num_tokens = 0;
   double flops = 0;
 };
 
 /// Saves the model as a Hugging Face folder; collective, rank 0 writes; called at save_steps with output_dir/checkpoint-N and at the end
 /// with output_dir.
+class RunCheckpoints;
+
 using SaveModel = std::function<void(const std::string& folder)>;
 
 /// Every rank makes one and runs it; the steps are collective.
 class Trainer {
  public:
-  Trainer(TrainerParts parts, TrainerOptions options, const LrSchedule& schedule, Objective& objective, SaveModel save_model);
+  /// checkpoints: null for a run that neither saves its state nor stops at signals.
+  Trainer(TrainerParts parts, TrainerOptions options, const LrSchedule& schedule, Objective& objective, SaveModel save_model,
+          RunCheckpoints* checkpoints = nullptr);
   ~Trainer();
 
   /// All steps, then the final evaluation, the model and the result files. Throws Error(kNumeric) naming step and place when
-  /// a loss or gradient is not finite.
+  /// a loss or gradient is not finite, and signals::Stopped after a signal, with everything saved.
   TrainResult run();
 
   const std::vector<report::LoggedRow>& history() const;
@@ -83,6 +90,10 @@ class Trainer {
   void log_step(std::int64_t step, const StepOutcome& outcome);
   void evaluate(std::int64_t step);
   void save_checkpoint(std::int64_t step);
+  /// What the run does about checkpoints and signals after a step.
+  void after_step(std::int64_t step);
+  std::string save_state() const;
+  void load_state(const std::string& json);
   void write_results(const TrainResult& result);
 
   TrainerParts parts_;
@@ -95,7 +106,19 @@ class Trainer {
   // Since the last logged row: the reference trainer logs means over the interval.
   double interval_loss_ = 0, interval_seconds_ = 0, interval_flops_ = 0;
   std::int64_t interval_steps_ = 0, interval_tokens_ = 0;
+  double logged_wait_seconds_ = 0;  // for other ranks, up to the last logged row
   std::int64_t nonfinite_steps_ = 0;
+
+  RunCheckpoints* checkpoints_ = nullptr;
+  /// Sums over all steps, of earlier starts too.
+  struct Totals {
+    double loss = 0, flops = 0, seconds = 0;
+    std::int64_t num_rows = 0, num_tokens = 0;
+    double timed_seconds = 0, timed_flops = 0;  // without the first step of a start, which fills the allocator's cache
+    std::int64_t timed_tokens = 0;
+  };
+  Totals totals_;
+  double run_start_ = 0;
 };
 
 /// Seconds since this process was started by the kernel.

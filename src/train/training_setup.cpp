@@ -2,6 +2,11 @@
 
 #include <cmath>
 
+#include "base/log.h"
+#include "base/strings.h"
+#include "parallel/estimate.h"
+#include "preflight/checks.h"
+
 namespace r1::train {
 namespace {
 
@@ -51,6 +56,7 @@ TrainerOptions trainer_options(const config::TrainerConfig& config, std::int64_t
   if (config.save_total_limit) options.save_total_limit = *config.save_total_limit;
   options.per_device_train_batch_size = config.per_device_train_batch_size;
   options.max_nonfinite_steps = config.max_nonfinite_steps;
+  options.save_only_model = config.save_only_model;
   return options;
 }
 
@@ -61,6 +67,23 @@ LrSchedule make_schedule(const config::TrainerConfig& config, std::int64_t max_s
   kwargs.num_cycles = config.lr_scheduler_kwargs.number("num_cycles").value_or(kwargs.num_cycles);
   const auto name = config::enum_names(config.lr_scheduler_type)[static_cast<std::size_t>(config.lr_scheduler_type)];
   return LrSchedule(name, config.learning_rate, config::warmup_steps_of(config, max_steps), max_steps, kwargs);
+}
+
+void check_room_for_output(const config::TrainerConfig& config, const TrainerOptions& options, const nn::ParameterSet& parameters,
+                           DType save_dtype) {
+  constexpr std::uint64_t kStateBytes = 12;  // fp32 value and both moments
+  const auto num_parameters = static_cast<std::uint64_t>(parameters.num_elements());
+  const std::uint64_t model = num_parameters * size_of(save_dtype);
+  preflight::check_disk_space(config.output_dir, model, "the trained model");
+  if (options.save_steps == 0) return;
+  // With a limit the newest is written before the oldest goes; without one at least the first two must fit.
+  const std::uint64_t of_one = (options.save_only_model ? 0 : num_parameters * kStateBytes) + (config.saves_hugging_face() ? model : 0);
+  const auto num_saves = static_cast<std::uint64_t>(options.max_steps / options.save_steps);
+  const auto kept = static_cast<std::uint64_t>(options.save_total_limit.value_or(1)) + 1;
+  const std::uint64_t num_checkpoints = std::min(num_saves, kept);
+  preflight::check_disk_space(
+      config.output_dir, model + num_checkpoints * of_one,
+      fmt::format("the trained model with {} checkpoints of {}", num_checkpoints, format_bytes(static_cast<double>(of_one))));
 }
 
 parallel::StoreOptions store_options(const config::TrainerConfig& config) {
@@ -78,6 +101,19 @@ parallel::StoreOptions store_options(const config::TrainerConfig& config) {
   }
   options.deterministic_reduction = config.deterministic_reduction.value_or(true);
   return options;
+}
+
+std::string describe_state(const config::TrainerConfig& config, int world_size, const nn::ParameterSet& parameters) {
+  const parallel::StoreOptions options = store_options(config);
+  return parallel::describe(parallel::estimate_store(parameters, options, world_size, config.gradient_accumulation_steps), options,
+                            world_size);
+}
+
+void note_reduction(const config::TrainerConfig& config, int world_size) {
+  if (world_size == 1 || store_options(config).deterministic_reduction) return;
+  log::notice(
+      "deterministic_reduction false: gradients are added in an order that depends on the number of ranks; the same bytes are not "
+      "promised for another number");
 }
 
 }  // namespace r1::train

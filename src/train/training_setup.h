@@ -21,7 +21,17 @@ TrainerOptions trainer_options(const config::TrainerConfig& config, std::int64_t
 
 LrSchedule make_schedule(const config::TrainerConfig& config, std::int64_t max_steps);
 
+/// Throws Error(kDisk) when the trained model and one checkpoint (a second one beside it where older ones are deleted) do not fit.
+void check_room_for_output(const config::TrainerConfig& config, const TrainerOptions& options, const nn::ParameterSet& parameters,
+                           DType save_dtype);
+
 /// By the accelerate configuration and deterministic_reduction.
 parallel::StoreOptions store_options(const config::TrainerConfig& config);
+
+/// Memory and traffic of the parameters on each rank, in words.
+std::string describe_state(const config::TrainerConfig& config, int world_size, const nn::ParameterSet& parameters);
+
+/// One line when the result will depend on the number of ranks.
+void note_reduction(const config::TrainerConfig& config, int world_size);
 
 }  // namespace r1::train

@@ -161,7 +161,7 @@ TEST_F(Train, StopsAtALossThatIsNotFinite) {
 }
 
 TEST_F(Train, SavesCheckpointsAndKeepsTheNewest) {
-  const auto done = train({"--max_steps=6", "--save_strategy=steps", "--save_steps=2", "--save_total_limit=2"});
+  const auto done = train({"--max_steps=6", "--save_strategy=steps", "--save_steps=2", "--save_total_limit=2", "--save_hf"});
   ASSERT_EQ(done.exit_code, 0) << done.err;
   EXPECT_FALSE(fs::exists(out() + "/checkpoint-2"));
   EXPECT_TRUE(fs::exists(out() + "/checkpoint-4/model.safetensors"));
