@@ -316,7 +316,8 @@ std::size_t find_ignoring_case(std::string_view text, std::string_view lower_cas
 
 void find_latex(std::string_view text, int priority, int boxed_priority, bool without_anchor, std::vector<Candidate>& found) {
   const std::size_t first_answer = priority <= 200 ? find_ignoring_case(text, "answer", 0) : std::string_view::npos;
-  if (first_answer == std::string_view::npos) {  // no anchor anywhere
+  if (text.find_first_of("$\\[") == std::string_view::npos) return;  // every environment begins with one of these
+  if (first_answer == std::string_view::npos) {                      // no anchor anywhere
     if (priority == 300 && without_anchor) find_plain(text, false, found);
     if (priority == boxed_priority) find_boxes(text, found);
     return;

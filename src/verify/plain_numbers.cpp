@@ -38,7 +38,13 @@ std::size_t digits_end(std::string_view text, std::size_t position) {
 
 class ExpressionScanner {
  public:
-  explicit ExpressionScanner(std::string_view text) : text_(text) {}
+  explicit ExpressionScanner(std::string_view text) : text_(text) {
+    const std::size_t last_digit = text.find_last_of("0123456789");
+    digits_end_ = last_digit == std::string_view::npos ? 0 : last_digit + 1;
+  }
+
+  /// Every expression and every number holds a digit: from here on there is none.
+  bool nothing_from(std::size_t position) const { return position >= digits_end_; }
 
   /// Cheap: only the start of the text, a blank and "=" come before an expression.
   bool may_start(std::size_t position) const {
@@ -52,7 +58,7 @@ class ExpressionScanner {
 
   /// Readings of an expression, then of a number, that start at position; the first that is accepted.
   bool match(std::size_t position, Candidate& candidate, const Accept& accept) {
-    if (!may_start(position)) return false;
+    if (nothing_from(position) || !may_start(position)) return false;
     return match_expression(position, candidate, accept) || match_number(position, candidate, accept);
   }
 
@@ -189,6 +195,7 @@ class ExpressionScanner {
 
   std::string_view text_;
   std::size_t run_begin_ = 0, run_end_ = 0;
+  std::size_t digits_end_ = 0;  // behind the last digit of the text
 };
 
 bool accept_any(Candidate&) { return true; }
@@ -216,6 +223,7 @@ bool match_behind_answer(std::string_view text, std::size_t begin, ExpressionSca
     const std::size_t next = skip_spaces(text, reading.end);
     return next >= text.size() || text[next] != '=';
   };
+  if (scanner.nothing_from(begin)) return false;
   std::vector<std::size_t> equal_signs;
   std::size_t position = begin;
   for (int k = 0; k <= 100 && position < text.size(); ++k) {
@@ -296,6 +304,7 @@ void find_expressions(std::string_view text, int priority, std::vector<Candidate
   } else if (priority == 50) {
     find_all(text, "final answer", found, [&](std::size_t anchor, Candidate& candidate) {
       std::size_t position = anchor + 12;
+      if (scanner.nothing_from(position)) return false;
       for (int k = 0; k <= 100 && position < text.size(); ++k) {
         const std::size_t word = skip_spaces(text, position);
         if (word > position && text.substr(word).starts_with("is")) {
