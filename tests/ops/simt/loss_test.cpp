@@ -86,19 +86,19 @@ TEST(SimtHead, TakesLogitsThatExist) {
 }
 
 TEST(SimtHead, CountsTheLowestOfEqualLogitsAsTheArgmax) {
-  // One hidden element of 1: the logits are the weights. 300 ids make two chunks; ids 10, 290 and 295 are the largest.
+  // One hidden element of 1: the logits are the weights. 300 ids make two chunks; ids 10, 20, 290 and 295 are the largest.
   std::vector<float> weights(300, 0.0F);
-  weights[10] = weights[290] = weights[295] = 2.0F;
+  weights[10] = weights[20] = weights[290] = weights[295] = 2.0F;
   const Results found = on_all_schedules([&](const ExecContext& ctx) -> Results {
-    const Tensor hidden = stored_tensor(ctx, {3, 1}, {1.0F, 1.0F, 1.0F}, DType::kF32),
+    const Tensor hidden = stored_tensor(ctx, {4, 1}, {1.0F, 1.0F, 1.0F, 1.0F}, DType::kF32),
                  weight = stored_tensor(ctx, {300, 1}, weights, DType::kF32);
-    const Tensor ids = device_tensor(ctx, {3}, std::vector<std::int32_t>{10, 290, 295});
-    Tensor token_loss = ctx.empty({3}), is_correct = ctx.empty({3});
+    const Tensor ids = device_tensor(ctx, {4}, std::vector<std::int32_t>{10, 20, 290, 295});
+    Tensor token_loss = ctx.empty({4}), is_correct = ctx.empty({4});
     ops::OpScope scope(ctx, "loss test");
-    simt_table().linear_cross_entropy(ctx, hidden, weight, ids, token_loss, is_correct, std::nullopt, 3 * 1024);
+    simt_table().linear_cross_entropy(ctx, hidden, weight, ids, token_loss, is_correct, std::nullopt, 4 * 1024);
     return {floats_of(ctx, is_correct)};
   });
-  EXPECT_EQ(found[0], (std::vector<float>{1, 0, 0}));
+  EXPECT_EQ(found[0], (std::vector<float>{1, 0, 0, 0}));
 }
 
 }  // namespace
