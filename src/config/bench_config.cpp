@@ -33,6 +33,10 @@ FieldList bench_fields(BenchConfig& config) {
   fields.add("pipeline_parallel_size", config.pipeline_parallel_size, "Ranks that share the stack of layers.").at_least(1);
   fields.add("kv_cache_memory", config.kv_cache_memory, "Memory of the KV cache per rank, such as 8GB.").shown_default("from free memory");
 
+  fields.add("max_num_sequences", config.max_num_sequences, "Samples that are generated at a time; the result does not depend on it.")
+      .at_least(1)
+      .at_most(65536);
+
   fields.group("Output", "eval/results");
   fields.add("output_dir", config.output_dir, "Folder for results, details and report.html; with --compare, for comparison.json.");
   fields.add("compare", config.compare, "Two results (files or folders) to compare instead of running tasks.");

@@ -23,8 +23,6 @@
 namespace r1::eval {
 namespace {
 
-constexpr int kResidentSequences = 256;
-
 double seconds_since_1970() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 /// Samples of every job lie in a folder of their own: another seed or another model is another job, and what is finished stays usable.
@@ -38,13 +36,13 @@ std::string journal_folder(const config::BenchConfig& config, const PreparedTask
 class Sampler {
  public:
   Sampler(const config::BenchConfig& config, const BenchSetup& setup, comm::World& world)
-      : setup_(setup), world_(world), ctx_(make_cpu_context(config.num_threads)) {
+      : setup_(setup), max_num_sequences_(config.max_num_sequences), world_(world), ctx_(make_cpu_context(config.num_threads)) {
     loaded_ = checkpoint::load_inference_model(*ctx_, setup.model_folder, generate::weight_storage(config.dtype));
     engine::EngineOptions options;
     options.seed = static_cast<std::uint64_t>(config.seed);
     options.max_model_len = setup.max_model_len;
     options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
-    options.max_num_sequences = kResidentSequences;
+    options.max_num_sequences = config.max_num_sequences;
     options.ranks_on_host = world.topology().local_size;
     engine_ = std::make_unique<engine::Engine>(*ctx_, *loaded_->model, *loaded_->runner, &*setup.tokenizer, options);
     log::info("model: {}, {} parameters, {} of weights, {} threads", setup.model_config.model_type,
@@ -59,7 +57,7 @@ class Sampler {
     job.prompt = [&](std::int64_t row) { return prepared.ids[static_cast<std::size_t>(row)]; };
     job.params = [params = std::make_shared<const engine::SamplingParams>(setup_.params)](std::int64_t) { return params; };
     job.max_model_len = setup_.max_model_len;
-    job.max_resident = kResidentSequences;
+    job.max_resident = max_num_sequences_;
     job.world_size = world_.world_size();
     engine::WorkQueue queue(world_.communicator(), prepared.grid.num_items());
     const generate::TakeItems take = [&](std::int64_t count) {
@@ -76,6 +74,7 @@ class Sampler {
 
  private:
   const BenchSetup& setup_;
+  int max_num_sequences_;
   comm::World& world_;
   std::unique_ptr<ExecContext> ctx_;
   std::unique_ptr<checkpoint::InferenceModel> loaded_;
