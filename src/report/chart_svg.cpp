@@ -332,4 +332,30 @@ std::string chart_figure(const Chart& given) {
   return html + R"(<script type="application/json">)" + script_json(data) + "</script></figure>";
 }
 
+std::string chart_image(const Chart& chart) {
+  const std::string figure = chart_figure(chart);
+  if (figure.empty()) return "";
+  constexpr double kTitleHeight = 46;
+  // The page's light colours (assets/report.css); an image cannot see the page's style sheet.
+  std::string style = ":root{";
+  constexpr const char* kColours[] = {"#2a78d6", "#1baf7a", "#eda100", "#7a5cc9", "#e34948", "#0f8a9d", "#e87ba4", "#8a6d3b"};
+  static_assert(std::size(kColours) == kNumColours);
+  for (std::size_t s = 0; s < kNumColours; ++s) style += fmt::format("--s{}:{};", s, kColours[s]);
+  style +=
+      "--surface:#fff;--grid:#ecebe7;--line:#e5e4e0}text{fill:#55544f;font:11px system-ui,sans-serif}.title{font-size:14px;font-weight:600}"
+      ".grid{stroke:#ecebe7}.axis{stroke:#86857e}.curve{fill:none;stroke-width:1.8}.raw{fill:none;stroke-width:1;opacity:.32}";
+  std::string image = fmt::format(R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{2}"><style>{3}</style>)"
+                                  R"(<rect width="{0}" height="{1}" fill="#fff"/><text class="title" x="{4}" y="18">{5}</text>)",
+                                  kWidth, kHeight + kTitleHeight, kWidth * 1.4, style, kLeft, html_escape(chart.title));
+  double x = kLeft;
+  for (std::size_t s = 0; chart.series.size() > 1 && s < chart.series.size(); ++s) {
+    image += fmt::format(R"svg(<rect x="{0:.0f}" y="29" width="9" height="9" fill="var(--s{1})"/><text x="{2:.0f}" y="37">{3}</text>)svg",
+                         x, s % kNumColours, x + 13, html_escape(chart.series[s].name));
+    x += 30 + 6.2 * static_cast<double>(chart.series[s].name.size());
+  }
+  const std::size_t begin = figure.find('>', figure.find("<svg")) + 1, end = figure.find("</svg>");
+  image += fmt::format(R"svg(<g transform="translate(0 {})">)svg", kTitleHeight) + figure.substr(begin, end - begin) + "</g></svg>\n";
+  return image;
+}
+
 }  // namespace r1::report

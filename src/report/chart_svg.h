@@ -11,6 +11,9 @@ namespace r1::report {
 /// The figure, or an empty text when no series has a point that can be drawn.
 std::string chart_figure(const Chart& chart);
 
+/// The same curves as an SVG document of its own, in the colours of the light page, with title and legend; for a README. Empty as above.
+std::string chart_image(const Chart& chart);
+
 /// At most about max_points points of the series, each bucket giving its lowest and its highest: no peak is lost.
 Series thinned(const Series& series, std::size_t max_points);
 

@@ -32,7 +32,7 @@ GrpoLossOptions loss_options(const config::GrpoConfig& config) {
   return options;
 }
 
-RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tokenizer& tokenizer, int ranks_on_host) {
+RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tokenizer& tokenizer, int ranks_on_host, int num_ranks) {
   RolloutOptions options;
   options.sampling.settings.temperature = static_cast<float>(config.temperature);
   options.sampling.settings.top_p = static_cast<float>(config.top_p);
@@ -45,6 +45,10 @@ RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tok
   options.seed = static_cast<std::uint64_t>(config.seed);
   options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
   options.ranks_on_host = ranks_on_host;
+  // No more than a rank's part of a step: slots beyond it would never be filled.
+  const std::int64_t completions = config.groups_per_step() * config.num_generations;
+  options.max_num_sequences =
+      static_cast<int>(std::min<std::int64_t>(options.max_num_sequences, (completions + num_ranks - 1) / num_ranks));
   return options;
 }
 
@@ -76,7 +80,8 @@ GrpoObjective::GrpoObjective(GrpoParts parts, const config::GrpoConfig& config, 
       config_(config),
       loss_(loss_options(config)),
       log_prob_temperature_(config.scale_log_probs_by_temperature ? static_cast<float>(config.temperature) : 1.0F),
-      rollout_(parts.trainer, parts.tokenizer, longest_prompt(parts), rollout_options(config, parts.tokenizer, ranks_on_host)),
+      rollout_(parts.trainer, parts.tokenizer, longest_prompt(parts),
+               rollout_options(config, parts.tokenizer, ranks_on_host, parts.trainer.store.communicator().world_size())),
       sampler_(parts.prompts.size(), static_cast<std::uint64_t>(config.data_seed.value_or(config.seed)), config.shuffle_dataset),
       groups_per_step_(config.groups_per_step()) {
   R1_ASSERT((parts_.reference != nullptr) == (config.beta > 0), "a reference model is there exactly when beta is not 0");

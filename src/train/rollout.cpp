@@ -10,8 +10,6 @@
 namespace r1::train {
 namespace {
 
-constexpr int kResidentSequences = 256;
-
 /// A completion as bytes: item, flag, length, ids, log-probs.
 struct PackedHeader {
   std::int64_t item = 0;
@@ -42,15 +40,15 @@ Rollout::Rollout(const TrainerParts& parts, const text::Tokenizer& tokenizer, st
   const std::int64_t positions = parts_.model.config().max_position_embeddings;
   if (longest_prompt >= positions) {
     fail(ErrorKind::kConfig,
-         "a prompt has {} tokens, and the model has {} positions: nothing is left for a completion; lower max_prompt_length", longest_prompt,
-         positions);
+         "a prompt has {} tokens, and the model has {} positions: nothing is left for a completion; lower max_prompt_length",
+         longest_prompt, positions);
   }
   engine::EngineOptions engine_options;
   engine_options.seed = options_.seed;
   engine_options.max_model_len = std::min(positions, longest_prompt + sampling_->max_new_tokens);
   engine_options.kv_cache_bytes = options_.kv_cache_bytes;
   engine_options.ranks_on_host = options_.ranks_on_host;
-  engine_options.max_num_sequences = kResidentSequences;
+  engine_options.max_num_sequences = options_.max_num_sequences;
   engine_ = std::make_unique<engine::Engine>(parts_.ctx, parts_.model, parts_.runner, nullptr, engine_options);
 }
 
@@ -69,7 +67,7 @@ std::vector<RolloutCompletion> Rollout::generate(const GrpoPrompts& prompts, std
   std::int64_t in_flight = 0;
   bool exhausted = false;
   while (true) {
-    while (!exhausted && in_flight < kResidentSequences) {
+    while (!exhausted && in_flight < options_.max_num_sequences) {
       const engine::WorkQueue::Items items = queue.take(helping);
       exhausted = items.empty();
       for (std::int64_t item = items.begin; item < items.end; ++item) {

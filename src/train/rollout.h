@@ -39,6 +39,7 @@ struct RolloutOptions {
   std::uint64_t seed = 42;
   std::int64_t kv_cache_bytes = 0;
   int ranks_on_host = 1;
+  int max_num_sequences = 256;  // in flight on a rank
 };
 
 class Rollout {
