@@ -3,7 +3,8 @@
 
 usage: tools/bench_scale.py [--bin build/bin] [--preset 25m|110m] [--ranks 1,2] [--tokens 1024] [--accumulation 1,4] [--steps 5] [--rounds 3]
 Every rank has one thread and the same work at any number of ranks: --tokens per micro-batch, --accumulation micro-batches a step.
-All cases of a round run one after another; the table has the median over the rounds of the median step, and the factor over one rank.
+All cases of a round run one after another; the table has the median and the best step of all rounds, and by the best step the factor over
+one rank of the same sharding: other work on the machine lengthens steps, nothing shortens them.
 """
 import argparse
 import json
@@ -30,7 +31,7 @@ def step_seconds(args, folder, ranks, sharding, deterministic, accumulation):
                     root / f"accelerate_configs/{sharding}.yaml"],
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ, **MPI))
     steps = [json.loads(line)["step_seconds"] for line in open(out / "metrics.jsonl")][WARMUP:]
-    return statistics.median(steps)
+    return steps
 
 
 def main():
@@ -56,13 +57,13 @@ def main():
             seconds = {case: [] for case in cases}
             for _ in range(args.rounds):
                 for sharding, deterministic, n in cases:
-                    seconds[sharding, deterministic, n].append(step_seconds(args, folder, n, sharding, deterministic, accumulation))
+                    seconds[sharding, deterministic, n].extend(step_seconds(args, folder, n, sharding, deterministic, accumulation))
             print(f"{args.preset}, {args.tokens} tokens a micro-batch, {accumulation} micro-batches a step and rank, 1 thread a rank")
-            print("sharding  deterministic  ranks  step seconds (min–max)      weak scaling")
+            print("sharding  deterministic  ranks  step seconds: best   median   weak scaling")
             for (sharding, deterministic, n), values in seconds.items():
-                alone = statistics.median(seconds[sharding, True, ranks[0]])
-                print(f"{sharding:9} {'on' if deterministic else 'off':14} {n:5}  {statistics.median(values):6.3f} ({min(values):.3f}–{max(values):.3f}) "
-                      f"{alone / statistics.median(values):14.2f}", flush=True)
+                alone = min(seconds[sharding, True, ranks[0]])
+                print(f"{sharding:9} {'on' if deterministic else 'off':14} {n:5} {min(values):19.3f} {statistics.median(values):8.3f} "
+                      f"{alone / min(values):14.2f}", flush=True)
 
 
 if __name__ == "__main__":
