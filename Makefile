@@ -28,7 +28,7 @@ build: configure
 
 # The programs alone: a first look should not wait for the tests.
 demo: configure
-	@cmake --build $(BUILD) -j $(JOBS) --target r1_train_app r1_inspect_app
+	@cmake --build $(BUILD) -j $(JOBS) --target r1_train_app r1_generate_app r1_bench_app r1_inspect_app
 	@tools/demo.sh
 
 test: build
