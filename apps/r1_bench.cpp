@@ -20,8 +20,9 @@ int run(std::span<const std::string> arguments, comm::World& world) {
     fmt::print("  {:<14} {}\n  {:<14} {}\n", "builtin/<task>", "held-out rows of chain or countdown", "FILE.yaml", "a task of your own");
     return 0;
   }
-  const config::BenchConfig config = config::load_bench(arguments, config::Environment::of_process(world.world_size()));
+  config::BenchConfig config = config::load_bench(arguments, config::Environment::of_process(world.world_size()));
   log::set_level(log::level_from_name(config.log_level));
+  if (config.num_threads == 0) config.num_threads = comm::default_num_threads(world.topology());
   world.watch(config.watchdog_seconds);
   eval::run_bench(config, world);
   return 0;
