@@ -4,12 +4,14 @@ BUILD := build
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps configure build demo test sanitize format clean
+.PHONY: help deps configure build demo cluster test evaluate sanitize format clean
 
 help:
 	@echo "make demo      install what is missing, build, and run the main job on the CPU; prints the path of report.html"
 	@echo "make test      install what is missing, build, and run the whole test suite; ends with what passed and was skipped"
+	@echo "make cluster   a real Slurm of two nodes on this machine, to try slurm/*.slurm (tests/slurm/cluster down ends it)"
 	@echo "make build     the programs (build/bin) and the tests"
+	@echo "make evaluate  MODEL= TASK= [PARALLEL=data|tensor NUM_GPUS=n]: benchmarks a model with build/bin/r1_bench (after make build)"
 	@echo "make sanitize  the tests of what reads foreign bytes, under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make format    clang-format over the project's sources"
 	@echo "make clean     remove build and build-asan"
@@ -31,8 +33,17 @@ demo: configure
 	@cmake --build $(BUILD) -j $(JOBS) --target r1_train_app r1_generate_app r1_bench_app r1_inspect_app
 	@tools/demo.sh
 
+# Two Slurm nodes on this machine, to try the templates without a cluster.
+cluster: deps
+	@tests/slurm/cluster up
+
 test: build
 	@tools/run_tests.sh $(BUILD)
+
+# MODEL and TASK as r1_bench takes them; PARALLEL=data shares the problems over NUM_GPUS ranks, PARALLEL=tensor the layers.
+NUM_GPUS ?= 1
+evaluate:
+	@tools/evaluate.sh "$(BUILD)" "$(MODEL)" "$(TASK)" "$(PARALLEL)" "$(NUM_GPUS)"
 
 sanitize: deps
 	@tools/sanitize.sh $(BUILD)-asan

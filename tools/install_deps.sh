@@ -16,6 +16,7 @@ packages=(
   libopenmpi-dev openmpi-bin libhdf5-openmpi-dev
   libflint-dev libgmp-dev
   libgtest-dev libgmock-dev
+  slurm-wlm munge shellcheck
 )
 # Arb is a package of its own until FLINT 3 takes it in.
 packages_if_offered=(libflint-arb-dev)
