@@ -52,5 +52,13 @@ rm -rf "$output/generated"
   --temperature 1.0 --max-new-tokens "$length" --output-format jsonl --hf-output-dataset "$output/generated" --seed "$seed"
 head -n 1 "$output/generated/part-00000.jsonl"
 
+echo "== the benchmark, held-out problems, greedy: before GRPO, after it, and whether chance explains the difference"
+rm -rf "$output/bench"
+for stage in "$output/sft" "$trained"; do
+  "$bin/r1_bench" --model "$stage" --tasks "$task" --max-new-tokens "$length" --output-dir "$output/bench/$(basename "$stage")" \
+    --seed "$seed"
+done
+"$bin/r1_bench" --compare "$output/bench/sft" "$output/bench/$(basename "$trained")" --output-dir "$output/bench"
+
 echo "== the report: curves, completions before and after, configuration"
 realpath "$trained/report.html"
