@@ -132,7 +132,7 @@ TEST_F(Bench, WritesLightevalsLayoutDetailsAndAReport) {
     const Json row = Json::parse(line);
     correct += row["correct"].get<bool>() ? 1 : 0;
     tokens += row["num_tokens"].get<int>();
-    EXPECT_THAT(row["prompt"].get<std::string>(), HasSubstr("<|im_start|>"));  // as rendered
+    EXPECT_THAT(row["prompt"].get<std::string>(), HasSubstr("<|user|>"));  // as rendered
     EXPECT_EQ(row["correct"].get<bool>(), row["verdict"] == "equal");
   }
   EXPECT_DOUBLE_EQ(scores["pass@1"].get<double>(), correct / 240.0);
