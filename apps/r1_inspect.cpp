@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "apps/app_main.h"
+#include "apps/inspect/checkpoint_command.h"
 #include "apps/inspect/data_commands.h"
 #include "apps/inspect/model_commands.h"
 #include "apps/inspect/text_commands.h"
@@ -28,6 +29,7 @@ constexpr Command kCommands[] = {
     {"forward", run_forward, "logits, loss, log-probabilities and gradients of a batch"},
     {"ask", run_ask, "asks a model and streams the answer"},
     {"model", run_model, "architecture, parameters, bytes by dtype, what is missing or extra"},
+    {"checkpoint", run_checkpoint, "step, tensors and checksums of a checkpoint; verifies it, compares two"},
     {"init-model", run_init_model, "a randomly initialised model folder"},
     {"dataset", run_dataset, "columns, rows, types and first rows of a data set"},
     {"download", run_download, "fetches a model or a data set into the Hugging Face cache"},
