@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/profile.h"
+#include "base/signals.h"
 #include "comm/control_impl.h"
 
 namespace r1::comm {
@@ -61,7 +62,7 @@ void ControlChannel::Member::hub_is_lost(const std::string& how) {
   const double deadline = now_seconds() + (options_.rank > 1 ? kOthersSpeakSeconds + 0.1 * options_.rank : 0);
   while (now_seconds() < deadline) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    if (seconds_since_termination() >= 0) leave(exit_code(ErrorKind::kComm));
+    if (seconds_since_termination() >= 0 || signals::stop_requested()) leave(exit_code(ErrorKind::kComm));
   }
   print(fmt::format("rank 0 (host {}, process {}) {}; it was {}", hub_host_, hub_process_id_, how, describe_activity(hub_activity_)));
   leave(exit_code(ErrorKind::kComm));

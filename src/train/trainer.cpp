@@ -73,7 +73,6 @@ bool Trainer::is_first_rank() const { return parts_.store.communicator().rank() 
 
 Trainer::StepOutcome Trainer::train_step(std::int64_t step) {
   const double start = now_seconds();
-  const comm::Phase phase(fmt::format("step {}", step + 1));
   StepOutcome outcome;
   const std::int64_t rank = parts_.store.communicator().rank(), num_ranks = parts_.store.communicator().world_size();
   const std::int64_t num_micro_batches = objective_.prepare(step);
@@ -220,6 +219,7 @@ TrainResult Trainer::run() {
   run_start_ = now_seconds();
   const std::int64_t first_step = checkpoints_ != nullptr && checkpoints_->state() != nullptr ? checkpoints_->state()->step : 0;
   for (std::int64_t step = first_step; step < options_.max_steps; ++step) {
+    const comm::Phase phase(fmt::format("step {}", step + 1));  // what follows its update, too
     const StepOutcome outcome = train_step(step);
     const StepWork work = objective_.step_work();
     const std::int64_t done = step + 1;
