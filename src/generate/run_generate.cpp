@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/strings.h"
 #include "checkpoint/inference_model.h"
 #include "config/loader.h"
@@ -250,7 +251,9 @@ void run_generate(const config::GenerateConfig& config, comm::World& world) {
     summary.engine = engine.stats();
   }
   summary.seconds = elapsed();
-  world.communicator().barrier("samples complete");
+  for (const char stopped : world.communicator().host_gather_value<char>(signals::stop_requested() ? 1 : 0, "samples complete")) {
+    if (stopped != 0) throw signals::Stopped();
+  }
   if (!is_first_rank) return;
 
   Json provenance = job;

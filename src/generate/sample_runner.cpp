@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/signals.h"
 
 namespace r1::generate {
 namespace {
@@ -104,6 +105,11 @@ void run_samples(engine::Engine& engine, const SamplingJob& job, const TakeItems
   while (true) {
     feeder.fill();
     if (!engine.has_unfinished()) break;
+    if (signals::stop_requested()) {
+      journal.sync();
+      if (job.world_size == 1) throw signals::Stopped();
+      break;  // the ranks stop together, after this call
+    }
     for (engine::Completion& completion : engine.step()) {
       feeder.finished();
       progress.new_tokens += static_cast<std::int64_t>(completion.ids.size());
