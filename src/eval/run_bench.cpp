@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/strings.h"
 #include "checkpoint/inference_model.h"
 #include "config/loader.h"
@@ -139,7 +140,9 @@ void run_bench(const config::BenchConfig& config, comm::World& world) {
     for (std::size_t i = 0; i < journals.size(); ++i)
       if (needs_samples[i]) sampler.run(setup.tasks[i], *journals[i]);
   }
-  world.communicator().barrier("samples complete");
+  for (const char stopped : world.communicator().host_gather_value<char>(signals::stop_requested() ? 1 : 0, "samples complete")) {
+    if (stopped != 0) throw signals::Stopped();
+  }
   if (!is_first_rank) return;
 
   std::vector<ScoredTask> scored;
