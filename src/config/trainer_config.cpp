@@ -39,7 +39,8 @@ void add_output_fields(FieldList& fields, TrainerConfig& config) {
   fields.add("resume_from_checkpoint", config.resume_from_checkpoint, "latest, or the path of a checkpoint to go on from.")
       .choice_alias("true", "latest")
       .used_by("checkpoint/checkpointer");
-  fields.add("resume_unchecked", config.resume_unchecked, "Resume although model, data, seed or rows of a step differ from the checkpoint's.")
+  fields
+      .add("resume_unchecked", config.resume_unchecked, "Resume although model, data, seed or rows of a step differ from the checkpoint's.")
       .used_by("checkpoint/checkpointer");
   fields.add("run_name", config.run_name, "Title of the run, in report and model card.").used_by("report");
   fields.add("wandb_entity", config.wandb_entity, "Recorded with the run; nothing is uploaded.").used_by("report");

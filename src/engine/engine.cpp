@@ -26,7 +26,8 @@ std::int64_t num_cache_blocks(const EngineOptions& options, const models::Causal
   const std::int64_t block_bytes = kv_block_bytes(model, options.block_size);
   const std::int64_t blocks_each = ceil_div(options.max_model_len, options.block_size);
   std::int64_t bytes = options.kv_cache_bytes;
-  if (bytes == 0) bytes = std::min(options.max_num_sequences * blocks_each * block_bytes, available_host_bytes() / 2 / options.ranks_on_host);
+  if (bytes == 0)
+    bytes = std::min(options.max_num_sequences * blocks_each * block_bytes, available_host_bytes() / 2 / options.ranks_on_host);
   const std::int64_t num_blocks = bytes / block_bytes;
   if (num_blocks < blocks_each) {
     fail(ErrorKind::kMemory,

@@ -25,9 +25,8 @@ std::string encode(const SampleRecord& record) {
 
 SampleRecord decode(std::string_view line, const std::string& path) {
   const Json json = parse_json(line, path, ErrorKind::kData, {.max_bytes = std::size_t{1} << 30, .max_depth = 8});
-  return {json.at("row").get<std::int64_t>(),        json.at("sample").get<std::int32_t>(),
-          json.at("text").get<std::string>(),        json.at("finish_reason").get<std::string>(),
-          json.at("ids").get<std::vector<std::int32_t>>()};
+  return {json.at("row").get<std::int64_t>(), json.at("sample").get<std::int32_t>(), json.at("text").get<std::string>(),
+          json.at("finish_reason").get<std::string>(), json.at("ids").get<std::vector<std::int32_t>>()};
 }
 
 std::vector<std::string> journals_in(const std::string& folder, const std::string& prefix) {

@@ -192,8 +192,15 @@ std::string one_line(const std::string& text) {
 void show_preview(const Preview& preview, const Setup& setup, const TrainerParts& parts, std::int64_t step,
                   std::vector<report::CompletionRecord>& records) {
   if (preview.prompts.empty()) return;
-  const auto completions =
-      greedy_completions(parts.ctx, parts.model, parts.runner, preview.prompts, setup.tokenizer->end_of_turn_ids(), kPreviewNewTokens);
+  std::vector<std::vector<std::int32_t>> completions;
+  try {
+    completions =
+        greedy_completions(parts.ctx, parts.model, parts.runner, preview.prompts, setup.tokenizer->end_of_turn_ids(), kPreviewNewTokens);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kNumeric) throw;
+    log::warning("no completions to show: {}", error.what());  // the training step judges it, with step and place
+    return;
+  }
   log::info("greedy completions {}:", step == 0 ? "before training" : "after training");
   for (std::size_t i = 0; i < completions.size(); ++i) {
     const std::string text = setup.tokenizer->decode(completions[i]);

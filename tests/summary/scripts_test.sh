@@ -14,6 +14,8 @@ done)
 status=0
 for script in "${scripts[@]}"; do
   bash -n "$script" || status=1
+  # A file without an interpreter line is sourced: its caller, perhaps a person's shell, keeps its own mode.
+  head -c 2 "$script" | grep -q '^#!' || continue
   grep -q '^set -euo pipefail' "$script" || { echo "$script: does not set -euo pipefail"; status=1; }
 done
 if command -v shellcheck >/dev/null 2>&1; then shellcheck --severity=warning "${scripts[@]}" || status=1; fi

@@ -3,8 +3,8 @@
 // Many rows (gemm_by_rows): for each block of K and of columns all threads pack the block of B together, small enough for
 // half of a second-level cache; then each thread multiplies its own rows: a group of rows of A, packed, stays in the
 // first-level cache while the panels of B stream past it. Two buffers for B: one barrier a block.
-// Few rows (gemm_by_columns, and gemm_one_group for the fewest): the rows of A stay in cache; each thread packs its own panels of B one by one and uses each at
-// once, so B is read once and written nowhere but to the cache.
+// Few rows (gemm_by_columns, and gemm_one_group for the fewest): the rows of A stay in cache; each thread packs its own panels of B one by
+// one and uses each at once, so B is read once and written nowhere but to the cache.
 //
 // Rows are cut into groups of nearly equal size <= kPanelRows: no remainder runs in a slow small tile.
 #include "ops/cpu/gemm.h"
