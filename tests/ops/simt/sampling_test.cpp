@@ -67,10 +67,17 @@ Results run_sampling(const ExecContext& ctx, const ops::OpTable& table, const Sa
   return {floats_of(ctx, ids), floats_of(ctx, log_probs), floats_of(ctx, probabilities)};
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+// A switch between two emulated threads costs fifty times as much there: what the sanitizer may find shows in a small vocabulary.
+const std::vector<std::int64_t> kVocabularies = {2, 37, 300};
+#else
+const std::vector<std::int64_t> kVocabularies = {2, 37, 1000, 3001};
+#endif
+
 TEST(SimtSampling, ChoosesAndDistributesAsTheReference) {
   const auto reference = make_cpu_context(1, Backend::kReference);
   for (const DType dtype : kStorageTypes) {
-    for (const std::int64_t V : {2, 37, 1000, 3001}) {
+    for (const std::int64_t V : kVocabularies) {
       SCOPED_TRACE(fmt::format("{} ids, {}", V, dtype_name(dtype)));
       const SamplingData data(V, dtype, static_cast<std::uint64_t>(V));
       const Results expected = run_sampling(*reference, ops::reference_table(), data, DType::kF32);
@@ -84,6 +91,7 @@ TEST(SimtSampling, ChoosesAndDistributesAsTheReference) {
   }
 }
 
+#if !defined(__SANITIZE_ADDRESS__)
 TEST(SimtSampling, SharesALargeVocabularyAmongItsThreads) {
   // Over 256 tiles of 32 ids a tile is more than one access of a warp: other threads than those that filtered an id add it up.
   const std::int64_t V = 9001;
@@ -101,6 +109,7 @@ TEST(SimtSampling, SharesALargeVocabularyAmongItsThreads) {
   const auto reference = make_cpu_context(1, Backend::kReference);
   EXPECT_EQ(on_all_schedules([&](const ExecContext& ctx) { return run(ctx, simt_table()); }), run(*reference, ops::reference_table()));
 }
+#endif
 
 TEST(SimtSampling, KeepsTheLowestIdsOfEqualOnes) {
   // 1,000 equal ids: top_p 0.6 keeps the first 600.
