@@ -102,7 +102,6 @@ TEST_F(LostRank, IsNamedWhenItWasStopped) {
 }
 
 TEST_F(LostRank, IsNamedWithTheDefaultTime) {
-  if (std::getenv("R1_TEST_FULL") == nullptr) GTEST_SKIP() << "takes more than a minute: runs with R1_TEST_FULL=1";
   const Outcome outcome = lose(SIGSTOP, 1, 2, "ddp", {});
   expect_end(outcome, 1, 60);
   EXPECT_EQ(outcome.result.exit_code, 5);

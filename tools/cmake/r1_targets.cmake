@@ -16,11 +16,11 @@ function(r1_library)
   target_link_libraries(r1_${ARG_NAME} PUBLIC ${ARG_LINK})
 endfunction()
 
-# r1_test(<folder> DEPENDS <folders of src/> [LABEL unit] [SOURCES …])
+# r1_test(<folder> DEPENDS <folders of src/> [LABEL unit] [FULL_ONLY <GoogleTest pattern that belongs to the slow entry alone>])
 # Builds <folder>_test from tests/<folder>/*_test.cpp and registers it once with CTest under the label, and once more as
 # <folder>_full under the label slow when a test reads R1_TEST_FULL.
 function(r1_test folder)
-  cmake_parse_arguments(ARG "" "LABEL" "DEPENDS;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "" "LABEL;FULL_ONLY" "DEPENDS;LINK" ${ARGN})
   if(NOT ARG_LABEL)
     set(ARG_LABEL unit)
   endif()
@@ -38,7 +38,11 @@ function(r1_test folder)
   target_precompile_headers(${folder}_test REUSE_FROM r1_test_headers)
   target_compile_options(${folder}_test PRIVATE -O1 -Wno-dangling-else)  # gtest's macros hold an if
   set_target_properties(${folder}_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  add_test(NAME ${folder} COMMAND ${folder}_test)
+  set(filter)
+  if(ARG_FULL_ONLY)
+    set(filter --gtest_filter=-${ARG_FULL_ONLY})
+  endif()
+  add_test(NAME ${folder} COMMAND ${folder}_test ${filter})
   set_tests_properties(${folder} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600)
   # Random suites run a twentieth of their cases there, and all of them here: tools/run_tests.sh build -L slow
   set(has_full_run OFF)
