@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/strings.h"
 #include "config/loader.h"
 #include "io/parquet_file.h"
@@ -61,6 +62,38 @@ std::string file_part(const std::string& task_name) {
 
 std::string details_path(const std::string& base, const std::string& model_path, const std::string& timestamp, const std::string& task) {
   return fmt::format("{}/details/{}/{}/details_{}_{}.parquet", base, model_path, timestamp, file_part(task), timestamp);
+}
+
+std::string results_path(const std::string& base, const std::string& model_path, const std::string& timestamp) {
+  return fmt::format("{}/results/{}/results_{}.json", base, model_path, timestamp);
+}
+
+/// A run that was killed between its details and its results leaves details (or a part of them under a temporary name) which belong to
+/// no results: the run that goes on writes them anew under its own time, and whoever globs the folder would count each sample twice.
+void remove_orphans(const std::string& base, const std::string& model_path, const std::string& task) {
+  std::vector<fs::path> orphans;
+  const std::string details = fmt::format("{}/details/{}", base, model_path), results = fmt::format("{}/results/{}", base, model_path);
+  if (fs::is_directory(details)) {
+    for (const fs::directory_entry& run : fs::directory_iterator(details)) {
+      const std::string timestamp = run.path().filename().string();
+      if (!run.is_directory() || fs::exists(results_path(base, model_path, timestamp))) continue;
+      const std::string path = details_path(base, model_path, timestamp, task);
+      for (const fs::directory_entry& file : fs::directory_iterator(run)) {
+        if (file.path().string() == path || file.path().string().starts_with(path + ".tmp.")) orphans.push_back(file.path());
+      }
+    }
+  }
+  if (fs::is_directory(results)) {
+    for (const fs::directory_entry& file : fs::directory_iterator(results)) {
+      const std::string name = file.path().filename().string();
+      if (name.starts_with("results_") && name.find(".json.tmp.") != std::string::npos) orphans.push_back(file.path());
+    }
+  }
+  for (const fs::path& path : orphans) {
+    log::info("{}: left by a run that was stopped before it wrote its results; removed, the same rows follow", path.string());
+    fs::remove(path);
+    if (fs::is_empty(path.parent_path()) && path.parent_path().string() != results) fs::remove(path.parent_path());
+  }
 }
 
 /// The newest results_*.json below a folder; all of one model.
@@ -118,6 +151,7 @@ std::string write_results(const std::string& output_dir, const RunFacts& facts, 
   Estimate all;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const PreparedTask& prepared = tasks[i];
+    remove_orphans(output_dir, model_path, prepared.task.name);
     const std::string path = details_path(output_dir, model_path, facts.timestamp, prepared.task.name);
     make_directories(fs::path(path).parent_path().string());
     io::write_parquet(path, scored[i].details, {.schema = details_schema(), .metadata = {{kMetadataKey, prepared.job.dump()}}});
@@ -137,7 +171,7 @@ std::string write_results(const std::string& output_dir, const RunFacts& facts, 
                       {"results", std::move(results)},
                       {"versions", std::move(versions)},
                       {"config_tasks", std::move(config_tasks)}};
-  const std::string path = fmt::format("{}/results/{}/results_{}.json", output_dir, model_path, facts.timestamp);
+  const std::string path = results_path(output_dir, model_path, facts.timestamp);
   make_directories(fs::path(path).parent_path().string());
   write_file_atomically(path, document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   return path;

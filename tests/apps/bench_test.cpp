@@ -64,7 +64,7 @@ class Bench : public test::SftRun {
     return files;
   }
 
-  /// Kills the program after some milliseconds. True when it had ended well before.
+  /// Kills the program after some milliseconds. True when it had written its results before, whether it still lived or not.
   bool killed_after(int milliseconds, const std::vector<std::string>& flags) const {
     std::vector<std::string> all = arguments(flags, out());
     all.insert(all.begin(), R1_BIN_DIR "/r1_bench");
@@ -81,7 +81,15 @@ class Bench : public test::SftRun {
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return (WIFEXITED(status) && WEXITSTATUS(status) == 0) || has_results();
+  }
+
+  bool has_results() const {
+    if (!fs::exists(out() + "/results")) return false;
+    for (const auto& entry : fs::recursive_directory_iterator(out() + "/results")) {
+      if (entry.path().extension() == ".json") return true;
+    }
+    return false;
   }
 
   std::int64_t journal_bytes() const {
@@ -191,6 +199,22 @@ TEST_F(Bench, GoesOnAfterKillNineWithTheSameResults) {
   ASSERT_TRUE(done);
   EXPECT_GT(kills_with_progress, 0) << "no kill came while samples were being generated: the test shows nothing";
   EXPECT_SAME_FILES(written(folder_.file("whole")), written(out()), "killed");
+}
+
+TEST_F(Bench, DetailsOfARunThatWasKilledBeforeItsResultsAreNotCountedTwice) {
+  ASSERT_EQ(bench(kChain).exit_code, 0);
+  const Written whole = written(out());
+  for (const auto& entry : fs::recursive_directory_iterator(out() + "/results")) {
+    if (entry.is_regular_file()) fs::remove(entry.path());
+  }
+  const ProgramResult again = bench(kChain);
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_THAT(again.err, HasSubstr("left by a run that was stopped before it wrote its results"));
+  EXPECT_SAME_FILES(whole, written(out()), "killed between details and results");
+  ASSERT_EQ(bench(kChain).exit_code, 0);  // of a run that ended, nothing is removed
+  int details = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(out() + "/details")) details += entry.is_regular_file() ? 1 : 0;
+  EXPECT_EQ(details, 2);
 }
 
 TEST_F(Bench, AnotherSeedIsAnotherJobInTheSameFolder) {
