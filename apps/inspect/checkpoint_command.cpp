@@ -10,18 +10,20 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "checkpoint/hf_export.h"
 #include "checkpoint/manifest.h"
+#include "checkpoint/state_reader.h"
 #include "checkpoint/training_state.h"
-#include "io/hdf5_file.h"
 
 namespace r1::apps {
 namespace {
 
 constexpr const char* kHelp =
-    "usage: r1_inspect checkpoint PATH [--verify] [--diff PATH2]\n"
+    "usage: r1_inspect checkpoint PATH [--verify] [--diff PATH2] [--to-hf DIR [--tokenizer DIR]]\n"
     "  --verify      reads everything back and compares it with the manifest's checksums; exit code 3 when something differs\n"
     "  --diff PATH2  tensors whose values differ, with the largest difference\n"
-    "A Hugging Face folder of a checkpoint comes from the run itself: --save_hf.\n";
+    "  --to-hf DIR   the weights as a Hugging Face folder, as the run would have saved them at that step (dtype, tokenizer, template)\n"
+    "  --tokenizer DIR  takes tokenizer and generation_config.json from here when the source model's folder has moved\n";
 constexpr std::int64_t kPiece = std::int64_t{1} << 22;
 
 void print_content(const std::string& folder, const checkpoint::Manifest& manifest) {
@@ -46,17 +48,16 @@ int verify(const std::string& folder, const checkpoint::Manifest& manifest) {
   return damage.empty() ? 0 : exit_code(ErrorKind::kData);
 }
 
-std::map<std::string, checkpoint::DatasetEntry> datasets_of(const checkpoint::Manifest& manifest) {
+std::map<std::string, checkpoint::DatasetEntry> datasets_of(const checkpoint::StateReader& reader) {
   std::map<std::string, checkpoint::DatasetEntry> datasets;
-  for (const checkpoint::DatasetEntry& dataset : manifest.state_files.at(0).datasets) datasets.emplace(dataset.name, dataset);
+  for (const checkpoint::DatasetEntry& dataset : reader.datasets()) datasets.emplace(dataset.name, dataset);
   return datasets;
 }
 
 void print_difference(const std::string& a_folder, const checkpoint::Manifest& a, const std::string& b_folder) {
   const checkpoint::Manifest b = checkpoint::read_manifest(b_folder);
-  const auto of_a = datasets_of(a), of_b = datasets_of(b);
-  io::Hdf5File a_file = io::Hdf5File::open(a_folder + "/" + a.state_files.at(0).name);
-  io::Hdf5File b_file = io::Hdf5File::open(b_folder + "/" + b.state_files.at(0).name);
+  checkpoint::StateReader a_state(a_folder, a), b_state(b_folder, b);
+  const auto of_a = datasets_of(a_state), of_b = datasets_of(b_state);
   std::int64_t num_equal = 0;
   for (const auto& [name, dataset] : of_a) {
     const auto other = of_b.find(name);
@@ -71,8 +72,8 @@ void print_difference(const std::string& a_folder, const checkpoint::Manifest& a
       const auto count = static_cast<std::size_t>(std::min(kPiece, dataset.num_elements - at));
       a_values.resize(count);
       b_values.resize(count);
-      a_file.read(name, at, a_values);
-      b_file.read(name, at, b_values);
+      a_state.read(name, at, a_values);
+      b_state.read(name, at, b_values);
       for (std::size_t i = 0; i < count; ++i) {
         num_different += a_values[i] != b_values[i] ? 1 : 0;
         largest = std::max(largest, std::fabs(a_values[i] - b_values[i]));
@@ -91,33 +92,45 @@ void print_difference(const std::string& a_folder, const checkpoint::Manifest& a
 }  // namespace
 
 int run_checkpoint(std::span<const std::string> arguments) {
-  std::optional<std::string> path, other;
+  std::optional<std::string> path, other, to_hf, tokenizer;
   bool verifies = false;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& argument = arguments[i];
+  std::size_t at = 0;
+  // The value of "--name value" or "--name=value".
+  const auto is_option = [&](const std::string& name, std::optional<std::string>& value) {
+    const std::string& argument = arguments[at];
+    if (argument.starts_with(name + "=")) {
+      value = argument.substr(name.size() + 1);
+      return true;
+    }
+    if (argument != name || at + 1 == arguments.size()) return false;
+    value = arguments[++at];
+    return true;
+  };
+  for (; at < arguments.size(); ++at) {
+    const std::string& argument = arguments[at];
     if (argument == "--help" || argument == "-h") {
       fmt::print("{}", kHelp);
       return 0;
     }
     if (argument == "--verify") {
       verifies = true;
-    } else if (argument == "--diff" && i + 1 < arguments.size()) {
-      other = arguments[++i];
-    } else if (argument.starts_with("--diff=")) {
-      other = argument.substr(std::string_view("--diff=").size());
-    } else if (argument == "--to-hf" || argument.starts_with("--to-hf=")) {
-      fail(ErrorKind::kUsage,
-           "--to-hf is not part of this version; checkpoints of a run with --save_hf hold the Hugging Face files already");
+    } else if (is_option("--diff", other) || is_option("--to-hf", to_hf) || is_option("--tokenizer", tokenizer)) {
+      continue;
     } else if (argument.starts_with("-") || path) {
-      fail(ErrorKind::kUsage, "unexpected argument '{}'\n{}", argument, kHelp);
+      fail(ErrorKind::kUsage, "unexpected argument '{}', or its value is missing\n{}", argument, kHelp);
     } else {
       path = argument;
     }
   }
   if (!path) fail(ErrorKind::kUsage, "expected the path of a checkpoint\n{}", kHelp);
+  if (tokenizer && !to_hf) fail(ErrorKind::kUsage, "--tokenizer: expected --to-hf with it\n{}", kHelp);
   const checkpoint::Manifest manifest = checkpoint::read_manifest(*path);
   print_content(*path, manifest);
   if (other) print_difference(*path, manifest, *other);
+  if (to_hf) {
+    checkpoint::export_checkpoint(*path, *to_hf, tokenizer.value_or(""));
+    fmt::print("exported     {}\n", *to_hf);
+  }
   return verifies ? verify(*path, manifest) : 0;
 }
 

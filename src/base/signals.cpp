@@ -32,6 +32,8 @@ void install() {
   action.sa_handler = handle;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
+  // A file beyond the process's limit is then an error of write(), with a message, instead of the process's end.
+  std::signal(SIGXFSZ, SIG_IGN);
   for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM}) sigaction(signal, &action, nullptr);
 }
 

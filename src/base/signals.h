@@ -6,7 +6,7 @@
 namespace r1::signals {
 
 /// From now on SIGUSR1 and SIGTERM ask to save and stop, SIGUSR2 to save and go on. A second SIGTERM ends the process at once with
-/// exit code 143.
+/// exit code 143. SIGXFSZ (a file beyond ulimit -f) is ignored: write() reports it.
 void install();
 
 /// SIGUSR1 or SIGTERM has come.

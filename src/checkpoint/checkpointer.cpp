@@ -20,6 +20,7 @@
 #include "checkpoint/manifest.h"
 #include "checkpoint/retention.h"
 #include "checkpoint/state_layout.h"
+#include "checkpoint/state_reader.h"
 #include "comm/activity.h"
 #include "io/hdf5_file.h"
 
@@ -70,6 +71,7 @@ struct Checkpointer::Impl {
   parallel::ParameterStore& store;
   HostAccess access;
   StateLayout layout;
+  FilePlan plan;
   std::unique_ptr<comm::Communicator> background_communicator;  // of the writing thread alone
   std::thread thread;
   std::optional<RankError> background_error;
@@ -92,7 +94,9 @@ struct Checkpointer::Impl {
     });
   }
 
-  SliceEntry write_slice(io::Hdf5File& file, const HostSlice& slice) const {
+  const PlannedFile& file_of(int rank) const { return plan.files[plan.file_of_rank[static_cast<std::size_t>(rank)]]; }
+
+  SliceEntry write_slice(io::Hdf5File& file, const PlannedFile& planned, const HostSlice& slice) const {
     const auto values = slice.values.host_span<float>();
     const DatasetEntry& dataset = layout.datasets()[static_cast<std::size_t>(slice.dataset)];
     for (std::size_t i = 0; i < values.size(); ++i) {
@@ -101,23 +105,27 @@ struct Checkpointer::Impl {
              slice.begin + static_cast<std::int64_t>(i), values[i]);
       }
     }
-    file.write(dataset.name, slice.begin, values);
-    return {slice.dataset, slice.begin, slice.begin + static_cast<std::int64_t>(values.size()),
-            xxh3_64(values.data(), values.size_bytes())};
+    const std::int64_t piece = planned.piece_of(slice.dataset, slice.begin);
+    const std::int64_t begin = slice.begin - planned.pieces[static_cast<std::size_t>(piece)].begin;
+    file.write(planned.datasets[static_cast<std::size_t>(piece)].name, begin, values);
+    return {piece, begin, begin + static_cast<std::int64_t>(values.size()), xxh3_64(values.data(), values.size_bytes())};
   }
 
-  // All ranks' slices, on every rank.
-  static std::vector<SliceEntry> gather_slices(comm::Communicator& communicator, const std::vector<SliceEntry>& own) {
-    std::vector<SliceEntry> all;
-    for (const auto& part : communicator.host_gather_values(std::span<const SliceEntry>(own), "checkpoint slices"))
-      all.insert(all.end(), part.begin(), part.end());
-    return all;
+  // All ranks' slices by file, on every rank.
+  std::vector<std::vector<SliceEntry>> gather_slices(comm::Communicator& communicator, const std::vector<SliceEntry>& own) const {
+    std::vector<std::vector<SliceEntry>> by_file(plan.files.size());
+    std::size_t rank = 0;
+    for (const auto& part : communicator.host_gather_values(std::span<const SliceEntry>(own), "checkpoint slices")) {
+      std::vector<SliceEntry>& slices = by_file[plan.file_of_rank[rank++]];
+      slices.insert(slices.end(), part.begin(), part.end());
+    }
+    return by_file;
   }
 
   // What the file itself says must be what was asked for.
-  StateFile describe_state_file(const std::string& folder) const {
-    const std::string path = folder + "/" + kStateName;
-    StateFile file{kStateName, fs::file_size(path), "", layout.datasets(), {}};
+  static StateFile describe_state_file(const std::string& folder, const PlannedFile& planned) {
+    const std::string path = folder + "/" + planned.name;
+    StateFile file{planned.name, fs::file_size(path), "", planned.datasets, {}};
     std::map<std::string, io::Hdf5Dataset> found;
     for (io::Hdf5Dataset& dataset : io::Hdf5File::open(path).datasets()) found.emplace(dataset.name, std::move(dataset));
     for (DatasetEntry& dataset : file.datasets) {
@@ -131,14 +139,18 @@ struct Checkpointer::Impl {
     return file;
   }
 
-  void publish(const std::string& temporary, const TrainingState& state, std::vector<SliceEntry> slices, int world_size) const {
+  void publish(const std::string& temporary, const TrainingState& state, std::vector<std::vector<SliceEntry>> slices,
+               int world_size) const {
     Manifest manifest;
     manifest.step = state.step;
     manifest.world_size = world_size;
     manifest.version = options.version;
     manifest.state_json = to_json(state);
-    manifest.state_files.push_back(describe_state_file(temporary));
-    manifest.state_files.back().slices = std::move(slices);
+    for (std::size_t i = 0; i < plan.files.size(); ++i) {
+      manifest.state_files.push_back(describe_state_file(temporary, plan.files[i]));
+      manifest.state_files.back().slices = std::move(slices[i]);
+    }
+    if (options.layout == CheckpointLayout::kPerNode) write_index(temporary, layout, plan);
     manifest.files = describe_files(temporary, manifest.state_files);
     write_manifest(temporary, manifest);
     sync_directory(temporary);
@@ -158,21 +170,21 @@ struct Checkpointer::Impl {
     const auto begin = Clock::now();
     std::optional<io::Hdf5File> file;
     std::vector<SliceEntry> own;
-    const bool is_together = group.world_size() > 1;
+    const PlannedFile& planned = file_of(group.rank());
+    const std::string path = temporary + "/" + planned.name;
     std::optional<RankError> error = attempt([&] {
-      file.emplace(
-          io::Hdf5File::create(temporary + "/" + kStateName, is_together ? io::Hdf5File::Access::kTogether : io::Hdf5File::Access::kAlone));
-      for (const DatasetEntry& dataset : layout.datasets()) file->create_dataset(dataset.name, dataset.num_elements, dataset.shape);
+      file.emplace(io::Hdf5File::create(path, planned.world_ranks));
+      for (const DatasetEntry& dataset : planned.datasets) file->create_dataset(dataset.name, dataset.num_elements, dataset.shape);
       file->set_attribute("step", std::to_string(state.step));
       file->set_attribute("version", options.version);
     });
     agree(group, error, "checkpoint file");
-    error = attempt([&] { for_each([&](const HostSlice& slice) { own.push_back(write_slice(*file, slice)); }); });
+    error = attempt([&] { for_each([&](const HostSlice& slice) { own.push_back(write_slice(*file, planned, slice)); }); });
     const auto closing = attempt([&] { file->close(); });  // collective: also after an error
     if (!error) error = closing;
-    if (!error) error = attempt([&] { sync_file(temporary + "/" + kStateName); });
+    if (!error) error = attempt([&] { sync_file(path); });
     agree(group, error, "checkpoint writes");
-    std::vector<SliceEntry> all = gather_slices(group, own);
+    std::vector<std::vector<SliceEntry>> all = gather_slices(group, own);
     if (group.rank() == 0) error = attempt([&] { publish(temporary, state, std::move(all), group.world_size()); });
     agree(group, error, "checkpoint publication");
     write_seconds += seconds_since(begin);
@@ -197,10 +209,8 @@ struct Checkpointer::Impl {
 };
 
 Checkpointer::Checkpointer(CheckpointerOptions options, nn::ParameterSet& parameters, parallel::ParameterStore& store, HostAccess access)
-    : impl_(new Impl{std::move(options), parameters, store, std::move(access), StateLayout(parameters), nullptr, {}, {}}) {
-  if (impl_->options.layout == CheckpointLayout::kPerNode) {
-    fail(ErrorKind::kConfig, "checkpoint_layout: per_node is not part of this version; expected file");
-  }
+    : impl_(new Impl{std::move(options), parameters, store, std::move(access), StateLayout(parameters), {}, nullptr, {}, {}}) {
+  impl_->plan = plan_files(impl_->options.layout, impl_->layout, store);
   if (impl_->options.async_save) impl_->background_communicator = store.communicator().split(0, store.communicator().rank());
 }
 

@@ -7,18 +7,12 @@
 #include <optional>
 #include <string>
 
+#include "checkpoint/file_plan.h"
+#include "checkpoint/host_access.h"
 #include "checkpoint/training_state.h"
 #include "parallel/parameter_store.h"
 
 namespace r1::checkpoint {
-
-/// Copies between the device and the host.
-struct HostAccess {
-  std::function<Tensor(const Tensor& device)> to_host;
-  std::function<void(const Tensor& host, Tensor& device)> from_host;
-};
-
-enum class CheckpointLayout : std::uint8_t { kFile, kPerNode };
 
 struct CheckpointerOptions {
   std::string output_dir;

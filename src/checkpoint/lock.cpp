@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <thread>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -21,6 +22,8 @@ namespace r1::checkpoint {
 namespace {
 
 constexpr double kKeepAliveSeconds = 30;
+constexpr int kAttempts = 10;
+constexpr std::chrono::milliseconds kPause{80};
 
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
@@ -55,14 +58,19 @@ RunLock::RunLock(const std::string& folder) : path_(folder + "/run.lock") {
   bool is_locked = false;
   int error = 0;
   struct stat info {};
-  do {  // a holder that ends between open and flock has removed the file that was opened
-    if (file_ >= 0) ::close(file_);
-    file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (file_ < 0) fail(ErrorKind::kDisk, "{}: cannot create this file: {}", path_, std::strerror(errno));
-    is_locked = ::flock(file_, LOCK_EX | LOCK_NB) == 0;
-    error = errno;
-    ::fstat(file_, &info);
-  } while (is_locked && info.st_nlink == 0);
+  // The processes of a killed job need a moment to end; a second job is still refused within the second.
+  for (int attempt = 0; attempt < kAttempts && !is_locked; ++attempt) {
+    if (attempt > 0) std::this_thread::sleep_for(kPause);
+    do {  // a holder that ends between open and flock has removed the file that was opened
+      if (file_ >= 0) ::close(file_);
+      file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+      if (file_ < 0) fail(ErrorKind::kDisk, "{}: cannot create this file: {}", path_, std::strerror(errno));
+      is_locked = ::flock(file_, LOCK_EX | LOCK_NB) == 0;
+      error = errno;
+      ::fstat(file_, &info);
+    } while (is_locked && info.st_nlink == 0);
+    if (!is_locked && error != EWOULDBLOCK) break;  // this file system has no locks
+  }
   const std::string text = read_file(path_);
   const Holder holder = read_holder(text);
   const double age = now() - static_cast<double>(info.st_mtime);

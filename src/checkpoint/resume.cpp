@@ -10,7 +10,7 @@
 #include "checkpoint/collective_error.h"
 #include "checkpoint/retention.h"
 #include "checkpoint/state_layout.h"
-#include "io/hdf5_file.h"
+#include "checkpoint/state_reader.h"
 
 namespace r1::checkpoint {
 namespace {
@@ -67,10 +67,9 @@ std::optional<FoundCheckpoint> find_latest(const std::string& output_dir, comm::
 
 void load_state(const FoundCheckpoint& found, nn::ParameterSet& parameters, parallel::ParameterStore& store, const HostAccess& access) {
   const StateLayout layout(parameters);
+  StateReader reader(found.folder, found.manifest);
   std::map<std::string, const DatasetEntry*> saved;
-  for (const StateFile& file : found.manifest.state_files) {
-    for (const DatasetEntry& dataset : file.datasets) saved.emplace(dataset.name, &dataset);
-  }
+  for (const DatasetEntry& dataset : reader.datasets()) saved.emplace(dataset.name, &dataset);
   for (const DatasetEntry& dataset : layout.datasets()) {
     const auto at = saved.find(dataset.name);
     if (at == saved.end()) fail(ErrorKind::kModel, "{}: holds no dataset {}: it is of another model", found.folder, dataset.name);
@@ -83,7 +82,6 @@ void load_state(const FoundCheckpoint& found, nn::ParameterSet& parameters, para
     fail(ErrorKind::kModel, "{}: holds {} datasets, the model has {}: it is of another model", found.folder, saved.size(),
          layout.datasets().size());
   }
-  io::Hdf5File file = io::Hdf5File::open(found.folder + "/" + found.manifest.state_files.at(0).name);
   store.for_each_shard([&](parallel::Shard& shard) {
     const std::int64_t first = layout.first_dataset(*shard.parameter);
     Tensor* tensors[] = {&shard.value, &shard.exp_avg, &shard.exp_avg_sq};
@@ -93,7 +91,7 @@ void load_state(const FoundCheckpoint& found, nn::ParameterSet& parameters, para
       const std::string& name = layout.datasets()[static_cast<std::size_t>(first + kind)].name;
       for (std::int64_t at = 0; at < host.num_elements(); at += kSliceElements) {
         const auto count = static_cast<std::size_t>(std::min(kSliceElements, host.num_elements() - at));
-        file.read(name, shard.begin + at, values.subspan(static_cast<std::size_t>(at), count));
+        reader.read(name, shard.begin + at, values.subspan(static_cast<std::size_t>(at), count));
       }
       access.from_host(host, *tensors[kind]);
     }

@@ -26,6 +26,11 @@ std::string to_json(const TrainingState& state) {
                  {"data_seed", id.data_seed},
                  {"rows_per_step", id.rows_per_step},
                  {"max_steps", id.max_steps}}},
+               {"model",
+                {{"config", object_of(state.model.config_json)},
+                 {"save_dtype", std::string(dtype_name(state.model.save.dtype))},
+                 {"source_folder", state.model.save.source_folder},
+                 {"chat_template", state.model.save.chat_template}}},
                {"trainer", object_of(state.trainer_json)},
                {"objective", object_of(state.objective_json)},
                {"config", state.config}})
@@ -40,6 +45,14 @@ TrainingState training_state_from(const std::string& json, const std::string& wh
     const Json& id = from.at("identity");
     state.identity = {id.at("task"),      id.at("model"),         id.at("data"),     id.at("seed"),
                       id.at("data_seed"), id.at("rows_per_step"), id.at("max_steps")};
+    const Json& model = from.at("model");
+    state.model.config_json = model.at("config").dump(2);
+    const std::string dtype = model.at("save_dtype");
+    const auto known = dtype_from_name(dtype);
+    if (!known) fail(ErrorKind::kData, "{}: the run's state cannot be read: save_dtype '{}'", where, dtype);
+    state.model.save.dtype = *known;
+    state.model.save.source_folder = model.at("source_folder");
+    state.model.save.chat_template = model.at("chat_template");
     state.config = from.at("config");
     state.trainer_json = from.at("trainer").dump();
     state.objective_json = from.at("objective").dump();

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "checkpoint/export_options.h"
+
 namespace r1::checkpoint {
 
 /// What a run must have in common with the checkpoint that it continues from.
@@ -17,9 +19,16 @@ struct RunIdentity {
   friend bool operator==(const RunIdentity&, const RunIdentity&) = default;
 };
 
+/// What makes a Hugging Face folder of the weights.
+struct ModelOrigin {
+  std::string config_json;  // the source model's config.json
+  ExportOptions save;       // as the run itself saves
+};
+
 struct TrainingState {
   std::int64_t step = 0;  // optimizer steps done; schedule, random streams and order of data are functions of it and the seeds
   RunIdentity identity;
+  ModelOrigin model;
   std::string config;          // the effective configuration, as text
   std::string trainer_json;    // running sums of the trainer, a JSON object
   std::string objective_json;  // what the objective carries from step to step, a JSON object

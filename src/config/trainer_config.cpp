@@ -132,6 +132,11 @@ void add_interval_fields(FieldList& fields, TrainerConfig& config) {
   fields.add("save_before_seconds", config.save_before_seconds, "Save and exit 85 so long before the Slurm job's end time.")
       .at_least(0)
       .used_by("checkpoint, base/signals");
+  fields
+      .add("check_replicas_steps", config.check_replicas_steps,
+           "Steps between comparisons of the weights that ranks hold copies of (also before each save); 0: never.")
+      .at_least(0)
+      .used_by("checkpoint/replica_check");
 }
 
 void add_rank_fields(FieldList& fields, TrainerConfig& config) {

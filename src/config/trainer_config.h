@@ -78,6 +78,7 @@ struct TrainerConfig {
   bool async_save = false;
   CheckpointLayout checkpoint_layout = CheckpointLayout::kFile;
   std::optional<double> save_before_seconds;
+  std::int64_t check_replicas_steps = 100;
 
   // Ranks
   std::optional<std::string> accelerate_config;

@@ -3,7 +3,10 @@
 #include <hdf5.h>
 #include <mpi.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <map>
 #include <mutex>
 #include <string_view>
 
@@ -64,7 +67,31 @@ class Handle {
   herr_t (*close_)(hid_t);
 };
 
+// The communicator of some ranks of the job, made at their first common call and kept: freeing it would need all of them again.
+MPI_Comm communicator_of(std::span<const int> world_ranks) {
+  static std::mutex mutex;
+  static std::map<std::vector<int>, MPI_Comm> made;
+  const std::lock_guard lock(mutex);
+  const auto [at, is_new] = made.try_emplace({world_ranks.begin(), world_ranks.end()}, MPI_COMM_NULL);
+  if (!is_new) return at->second;
+  MPI_Group all = MPI_GROUP_NULL, some = MPI_GROUP_NULL;
+  MPI_Comm_group(MPI_COMM_WORLD, &all);
+  MPI_Group_incl(all, static_cast<int>(world_ranks.size()), world_ranks.data(), &some);
+  constexpr int kTag = 5;
+  MPI_Comm_create_group(MPI_COMM_WORLD, some, kTag, &at->second);
+  MPI_Group_free(&some);
+  MPI_Group_free(&all);
+  return at->second;
+}
+
 }  // namespace
+
+int world_rank() {
+  int is_initialized = 0, rank = 0;
+  MPI_Initialized(&is_initialized);
+  if (is_initialized != 0) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  return rank;
+}
 
 struct Hdf5File::State {
   std::string path;
@@ -72,7 +99,11 @@ struct Hdf5File::State {
   bool is_writing = false;
 
   [[noreturn]] void fail_with(const std::string& action) const {
-    const std::string reason = last_reason();
+    const int error = errno;
+    std::string reason = last_reason();
+    // MPI-IO says no more than "input/output error"; the system's own word is still there.
+    const bool is_known = error == ENOSPC || error == EDQUOT || error == EFBIG || error == EIO;
+    if (is_known && reason.find(std::strerror(error)) == std::string::npos) reason += fmt::format(" ({})", std::strerror(error));
     if (is_writing) fail(ErrorKind::kDisk, "{}: cannot {}: {} ({} bytes free there)", path, action, reason, free_disk_bytes(path));
     fail(ErrorKind::kData, "{}: cannot {}: {}", path, action, reason);
   }
@@ -89,7 +120,7 @@ Hdf5File::~Hdf5File() {
   if (state_ && state_->file >= 0) H5Fclose(state_->file);
 }
 
-Hdf5File Hdf5File::create(const std::string& path, Access access) {
+Hdf5File Hdf5File::create(const std::string& path, std::span<const int> world_ranks) {
   initialize();
   auto state = std::make_unique<State>();
   state->path = path;
@@ -98,8 +129,8 @@ Hdf5File Hdf5File::create(const std::string& path, Access access) {
   // Datasets that stripes of a parallel file system should not share begin at whole mebibytes.
   H5Pset_alignment(properties.get(), 1 << 16, 1 << 20);
   H5Pset_fclose_degree(properties.get(), H5F_CLOSE_STRONG);
-  if (access == Access::kTogether) {
-    H5Pset_fapl_mpio(properties.get(), MPI_COMM_WORLD, MPI_INFO_NULL);
+  if (world_ranks.size() > 1) {
+    H5Pset_fapl_mpio(properties.get(), communicator_of(world_ranks), MPI_INFO_NULL);
     H5Pset_all_coll_metadata_ops(properties.get(), true);
     H5Pset_coll_metadata_write(properties.get(), true);
   }
@@ -144,6 +175,7 @@ void Hdf5File::write(const std::string& name, std::int64_t begin, std::span<cons
   const auto start = static_cast<hsize_t>(begin), count = static_cast<hsize_t>(values.size());
   const Handle memory_space(state_->check(H5Screate_simple(1, &count, nullptr), action), H5Sclose);
   // Slices are disjoint runs of bytes: each rank writes its own independently, so that one that fails leaves none waiting.
+  errno = 0;
   if (H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, &start, nullptr, &count, nullptr) < 0 ||
       H5Dwrite(dataset.get(), H5T_NATIVE_FLOAT, memory_space.get(), file_space.get(), H5P_DEFAULT, values.data()) < 0) {
     state_->fail_with(action);
@@ -201,6 +233,7 @@ std::vector<Hdf5Dataset> Hdf5File::datasets() {
 
 void Hdf5File::close() {
   const hid_t file = std::exchange(state_->file, -1);
+  errno = 0;
   if (file >= 0 && H5Fclose(file) < 0) state_->fail_with("close this file");
 }
 

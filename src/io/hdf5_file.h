@@ -9,6 +9,9 @@
 
 namespace r1::io {
 
+/// This process's rank in MPI_COMM_WORLD; 0 when MPI is not in use.
+int world_rank();
+
 /// A dataset of a file: num_elements f32 values, little endian, in one run of bytes from file_offset on.
 struct Hdf5Dataset {
   std::string name;
@@ -21,13 +24,9 @@ struct Hdf5Dataset {
 /// Every failing call throws Error(kDisk), while reading Error(kData), with the path and HDF5's own reason.
 class Hdf5File {
  public:
-  enum class Access {
-    kAlone,     // this process alone
-    kTogether,  // all ranks of the job: create, create_dataset and close are collective, write is not
-  };
-
-  /// Replaces a file of that name.
-  static Hdf5File create(const std::string& path, Access access);
+  /// Replaces a file of that name. world_ranks: the ranks of MPI_COMM_WORLD that write the file, ascending, this process among them; none
+  /// or one: this process alone. With several, create, create_dataset, set_attribute and close are collective among them, write is not.
+  static Hdf5File create(const std::string& path, std::span<const int> world_ranks = {});
   /// For reading, by this process alone.
   static Hdf5File open(const std::string& path);
 

@@ -15,8 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kRunFiles[] = {"metrics.jsonl",    "trainer_state.json", "train_results.json",
-                                     "all_results.json", "eval_results.json",  "report.html"};
+constexpr const char* kRunFiles[] = {"metrics.jsonl",    "samples.jsonl",     "trainer_state.json", "train_results.json",
+                                     "all_results.json", "eval_results.json", "report.html"};
 
 // What an earlier run left, apart from weights.
 std::vector<fs::path> files_of_a_run(const std::string& folder) {

@@ -395,6 +395,15 @@ void GrpoObjective::add_timings(report::MetricRow& metrics, double seconds) {
   timings_ = {};
 }
 
+std::vector<std::int64_t> GrpoObjective::samples_of(std::int64_t micro_batch) const {
+  std::vector<std::int64_t> samples;
+  for (const std::int64_t i : micro_batches_[static_cast<std::size_t>(micro_batch)]) {
+    const RolloutCompletion& completion = completions_[static_cast<std::size_t>(i)];
+    samples.push_back(completion.prompt_number * config_.num_generations + completion.sample);
+  }
+  return samples;
+}
+
 std::string GrpoObjective::rows_of_step() const {
   constexpr std::size_t kListed = 8;
   std::string text;

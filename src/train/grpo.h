@@ -42,6 +42,7 @@ class GrpoObjective : public Objective {
   std::optional<Evaluation> evaluate(nn::Pass& pass) override;
   void add_timings(report::MetricRow& metrics, double seconds) override;
   void step_logged(std::int64_t step) override;
+  std::vector<std::int64_t> samples_of(std::int64_t micro_batch) const override;
   std::string rows_of_step() const override;
   std::string save_state() override;
   void load_state(const std::string& json) override;

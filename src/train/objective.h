@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "nn/unit_runner.h"
 #include "report/metrics.h"
@@ -47,6 +48,9 @@ class Objective {
   /// resumed run. The same text on every rank. save_state is collective.
   virtual std::string save_state() { return "{}"; }
   virtual void load_state(const std::string& /*json*/) {}
+  /// Ids of the samples of one of this rank's micro-batches, in order: for SFT the row's number in the (packed) training set, for GRPO
+  /// running prompt number × num_generations + number in the group.
+  virtual std::vector<std::int64_t> samples_of(std::int64_t /*micro_batch*/) const { return {}; }
   /// Which rows the step in flight holds, for the message about a loss that is not finite; may be empty.
   virtual std::string rows_of_step() const { return {}; }
 };

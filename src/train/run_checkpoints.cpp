@@ -11,6 +11,8 @@
 #include "base/signals.h"
 #include "base/strings.h"
 #include "checkpoint/collective_error.h"
+#include "checkpoint/hf_export.h"
+#include "checkpoint/replica_check.h"
 #include "checkpoint/resume.h"
 #include "checkpoint/retention.h"
 #include "config/loader.h"
@@ -68,12 +70,13 @@ bool continues_run(const config::TrainerConfig& config) {
 }
 
 RunCheckpoints::RunCheckpoints(const config::CommonConfig& common, const config::TrainerConfig& config, const TrainerParts& parts,
-                               checkpoint::RunIdentity identity, SaveModel save_model)
+                               checkpoint::RunIdentity identity, checkpoint::ExportOptions save_options)
     : common_(common),
       config_(config),
       communicator_(parts.store.communicator()),
       identity_(std::move(identity)),
-      save_model_(std::move(save_model)) {
+      parts_(parts),
+      save_options_(std::move(save_options)) {
   const bool continues = continues_run(config);
   std::optional<checkpoint::RankError> error;
   if (communicator_.rank() == 0) {
@@ -136,7 +139,14 @@ std::optional<std::int64_t> RunCheckpoints::resumed_from_step() const {
 
 bool RunCheckpoints::must_stop_now() const { return signals::stop_requested() || (stop_at_ && unix_seconds() >= *stop_at_); }
 
-RunCheckpoints::Action RunCheckpoints::after_step() {
+void RunCheckpoints::check_replicas(std::int64_t step) {
+  if (config_.check_replicas_steps == 0 || checked_step_ == step) return;
+  checkpoint::check_replicas(parts_.model.parameters(), parts_.store, host_access(parts_.ctx), step);
+  checked_step_ = step;
+}
+
+RunCheckpoints::Action RunCheckpoints::after_step(std::int64_t step) {
+  if (config_.check_replicas_steps > 0 && step % config_.check_replicas_steps == 0) check_replicas(step);
   if (lock_) lock_->keep_alive();
   const bool saves = signals::take_save_request();
   Action action = must_stop_now() ? Action::kStop : saves ? Action::kSave : Action::kGoOn;
@@ -145,13 +155,18 @@ RunCheckpoints::Action RunCheckpoints::after_step() {
 }
 
 void RunCheckpoints::save(std::int64_t step, std::string trainer_json, std::string objective_json) {
+  check_replicas(step);
   checkpoint::TrainingState state;
   state.step = step;
   state.identity = identity_;
+  state.model = {parts_.model.config().json_text, save_options_};
   state.config = config::print_effective_configuration(common_);
   state.trainer_json = std::move(trainer_json);
   state.objective_json = std::move(objective_json);
-  checkpointer_->save(state, config_.saves_hugging_face() ? save_model_ : checkpoint::AddFiles());
+  checkpoint::AddFiles add_files;
+  if (config_.saves_hugging_face())
+    add_files = [this](const std::string& folder) { checkpoint::export_model(folder, parts_.model, parts_.store, save_options_); };
+  checkpointer_->save(state, add_files);
 }
 
 void RunCheckpoints::finish() {

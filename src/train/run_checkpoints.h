@@ -24,7 +24,7 @@ class RunCheckpoints {
   /// completions that the dead try wrote after it become *.lost-<time>. Throws Error(kUsage) for a folder in use or a checkpoint
   /// of another run, Error(kData) for a checkpoint by path that is damaged.
   RunCheckpoints(const config::CommonConfig& common, const config::TrainerConfig& config, const TrainerParts& parts,
-                 checkpoint::RunIdentity identity, SaveModel save_model);
+                 checkpoint::RunIdentity identity, checkpoint::ExportOptions save_options);
   ~RunCheckpoints();
 
   /// The step that metrics are cut after: nothing when the run starts afresh, 0 when it goes on with a folder without a checkpoint.
@@ -33,24 +33,28 @@ class RunCheckpoints {
   const checkpoint::TrainingState* state() const { return state_ ? &*state_ : nullptr; }
 
   enum class Action { kGoOn, kSave, kStop };
-  /// What all ranks do after a step: any rank's signal counts.
-  Action after_step();
-  /// trainer_json, objective_json: see TrainingState.
+  /// What all ranks do after a step: any rank's signal counts. Every check_replicas_steps steps the ranks' copies are compared
+  /// (Error(kNumeric)).
+  Action after_step(std::int64_t step);
+  /// trainer_json, objective_json: see TrainingState. Copies on several ranks are compared before.
   void save(std::int64_t step, std::string trainer_json, std::string objective_json);
   /// Until everything is on disk.
   void finish();
 
  private:
   bool must_stop_now() const;
+  void check_replicas(std::int64_t step);
 
   const config::CommonConfig& common_;
   const config::TrainerConfig& config_;
   comm::Communicator& communicator_;
   checkpoint::RunIdentity identity_;
-  SaveModel save_model_;
+  const TrainerParts& parts_;
+  checkpoint::ExportOptions save_options_;
   std::unique_ptr<checkpoint::RunLock> lock_;  // rank 0
   std::optional<checkpoint::TrainingState> state_;
   std::unique_ptr<checkpoint::Checkpointer> checkpointer_;
+  std::int64_t checked_step_ = 0;  // the last one whose replicas were compared
   std::optional<double> stop_at_;  // unix seconds; rank 0
 };
 

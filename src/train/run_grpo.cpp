@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "base/files.h"
 #include "base/hash.h"
@@ -198,10 +199,9 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
             ctx->threads().num_threads());
   log::info("{}", kAboutTheLoss);
 
-  const SaveModel save_model = [&](const std::string& folder) {
-    checkpoint::export_model(folder, *model, *store, {setup.save_dtype, setup.model_folder});
-    if (config.chat_template && is_first_rank) write_file_atomically(folder + "/chat_template.jinja", setup.chat_template->source());
-  };
+  const checkpoint::ExportOptions save_options{setup.save_dtype, std::filesystem::absolute(setup.model_folder).string(),
+                                               config.chat_template ? setup.chat_template->source() : ""};
+  const SaveModel save_model = [&](const std::string& folder) { checkpoint::export_model(folder, *model, *store, save_options); };
   const checkpoint::RunIdentity identity{"grpo",
                                          checkpoint::fingerprint_model(setup.model_folder),
                                          fingerprint(prompts),
@@ -209,7 +209,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
                                          config.data_seed.value_or(config.seed),
                                          config.groups_per_step() * config.num_generations,
                                          max_steps};
-  RunCheckpoints checkpoints(config, config, parts, identity, save_model);
+  RunCheckpoints checkpoints(config, config, parts, identity, save_options);
   Trainer trainer(parts, trainer_settings, schedule, objective, save_model, &checkpoints);
   const TrainResult result = trainer.run();
   if (!is_first_rank) return;

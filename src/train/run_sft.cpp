@@ -287,10 +287,9 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator) 
   TrainingReport training_report(config, "SFT");
   const Preview preview = make_preview(config, setup);
   show_preview(preview, setup, parts, 0, training_report.completions());
-  const SaveModel save_model = [&](const std::string& folder) {
-    checkpoint::export_model(folder, *model, *store, {setup.save_dtype, setup.model_folder});
-    if (config.chat_template && is_first_rank) write_file_atomically(folder + "/chat_template.jinja", setup.chat_template->source());
-  };
+  const checkpoint::ExportOptions save_options{setup.save_dtype, std::filesystem::absolute(setup.model_folder).string(),
+                                               config.chat_template ? setup.chat_template->source() : ""};
+  const SaveModel save_model = [&](const std::string& folder) { checkpoint::export_model(folder, *model, *store, save_options); };
   const checkpoint::RunIdentity identity{
       "sft",
       checkpoint::fingerprint_model(setup.model_folder),
@@ -299,7 +298,7 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator) 
       static_cast<std::int64_t>(options.data_seed),
       options.per_device_train_batch_size * options.gradient_accumulation_steps * communicator.world_size(),
       max_steps};
-  RunCheckpoints checkpoints(config, config, parts, identity, save_model);
+  RunCheckpoints checkpoints(config, config, parts, identity, save_options);
   Trainer trainer(parts, trainer_settings, schedule, objective, save_model, &checkpoints);
   const TrainResult result = trainer.run();
   show_preview(preview, setup, parts, result.global_step, training_report.completions());

@@ -36,7 +36,7 @@ void SftObjective::load_state(const std::string& json) { total_tokens_ = Json::p
 
 double SftObjective::epoch(std::int64_t steps) const { return static_cast<double>(steps) / static_cast<double>(steps_per_epoch_); }
 
-std::vector<std::int64_t> SftObjective::rows_of_step(std::int64_t step) const {
+std::vector<std::int64_t> SftObjective::draw_rows(std::int64_t step) const {
   const std::int64_t rows_per_step = options_.per_device_train_batch_size * options_.gradient_accumulation_steps * num_ranks();
   const std::int64_t begin = step % steps_per_epoch_ * rows_per_step;
   const std::int64_t end = std::min(begin + rows_per_step, train_rows_->num_rows());
@@ -66,18 +66,18 @@ std::vector<T> SftObjective::gather_items(const std::vector<T>& own, std::string
 }
 
 std::int64_t SftObjective::prepare(std::int64_t step) {
-  const std::vector<std::int64_t> rows = rows_of_step(step);
+  rows_ = draw_rows(step);
   micro_batches_.clear();
   losses_.clear();
   num_labelled_tokens_ = 0;
   work_ = {};
   const auto batch_size = static_cast<std::size_t>(options_.per_device_train_batch_size);
-  const std::size_t num_micro_batches = (rows.size() + batch_size - 1) / batch_size;
+  const std::size_t num_micro_batches = (rows_.size() + batch_size - 1) / batch_size;
   std::vector<Counts> own;
   for (auto index = static_cast<std::size_t>(rank()); index < num_micro_batches; index += static_cast<std::size_t>(num_ranks())) {
     const std::size_t begin = index * batch_size;
     const MicroBatch& batch =
-        micro_batches_.emplace_back(gather(*train_rows_, std::span(rows).subspan(begin, std::min(batch_size, rows.size() - begin))));
+        micro_batches_.emplace_back(gather(*train_rows_, std::span(rows_).subspan(begin, std::min(batch_size, rows_.size() - begin))));
     own.push_back({batch.num_labelled_tokens(), batch.num_tokens(), batch.num_rows, flops_of(batch)});
   }
   for (const Counts& counts : gather_items(own, "micro-batch sizes")) {
@@ -87,6 +87,13 @@ std::int64_t SftObjective::prepare(std::int64_t step) {
     work_.flops += counts.flops;
   }
   return static_cast<std::int64_t>(num_micro_batches);
+}
+
+std::vector<std::int64_t> SftObjective::samples_of(std::int64_t micro_batch) const {
+  const auto begin = static_cast<std::size_t>(micro_batch * options_.per_device_train_batch_size);
+  const auto count = std::min(static_cast<std::size_t>(options_.per_device_train_batch_size), rows_.size() - begin);
+  const auto rows = std::span(rows_).subspan(begin, count);
+  return {rows.begin(), rows.end()};
 }
 
 void SftObjective::forward(nn::Pass& pass, std::int64_t micro_batch) {

@@ -41,6 +41,7 @@ class SftObjective : public Objective {
   void forward(nn::Pass& pass, std::int64_t micro_batch) override;
   double finish_step(report::MetricRow& metrics) override;
   StepWork step_work() const override { return work_; }
+  std::vector<std::int64_t> samples_of(std::int64_t micro_batch) const override;
   std::string save_state() override;
   void load_state(const std::string& json) override;
   double epoch(std::int64_t steps) const override;
@@ -50,7 +51,7 @@ class SftObjective : public Objective {
 
  private:
   MicroBatch gather(const TrainingRows& rows, std::span<const std::int64_t> indices) const;
-  std::vector<std::int64_t> rows_of_step(std::int64_t step) const;
+  std::vector<std::int64_t> draw_rows(std::int64_t step) const;
   double flops_of(const MicroBatch& batch) const;
 
   const ExecContext& ctx_;
@@ -74,7 +75,8 @@ class SftObjective : public Objective {
   template <typename T>
   std::vector<T> gather_items(const std::vector<T>& own, std::string_view what) const;
 
-  std::vector<MicroBatch> micro_batches_;  // of the step in flight: this rank's
+  std::vector<std::int64_t> rows_;         // of the step in flight, in order: all ranks'
+  std::vector<MicroBatch> micro_batches_;  // this rank's
   std::int64_t num_labelled_tokens_ = 0;
   std::int64_t total_tokens_ = 0;  // of all steps
   std::vector<nn::TokenLoss> losses_;

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -24,6 +25,22 @@
 
 namespace r1::train {
 namespace {
+
+/// A sample that a micro-batch ran.
+struct TrainedSample {
+  std::int64_t micro_batch = 0, id = 0;
+};
+
+// All ranks' samples in the order of their micro-batches, on every rank. Collective.
+std::vector<std::int64_t> in_training_order(const std::vector<TrainedSample>& own, comm::Communicator& communicator) {
+  std::vector<TrainedSample> all;
+  for (const auto& part : communicator.host_gather_values(std::span<const TrainedSample>(own), "trained samples"))
+    all.insert(all.end(), part.begin(), part.end());
+  std::ranges::stable_sort(all, {}, &TrainedSample::micro_batch);
+  std::vector<std::int64_t> samples;
+  for (const TrainedSample& sample : all) samples.push_back(sample.id);
+  return samples;
+}
 
 std::int64_t peak_memory_bytes() {
   rusage usage{};
@@ -54,8 +71,10 @@ Trainer::Trainer(TrainerParts parts, TrainerOptions options, const LrSchedule& s
       checkpoints_(checkpoints) {
   parts_.runner.set_recompute(options_.gradient_checkpointing);
   const auto resumed_from_step = checkpoints_ != nullptr ? checkpoints_->resumed_from_step() : std::nullopt;
-  if (is_first_rank())
+  if (is_first_rank()) {
     metrics_ = std::make_unique<report::MetricsSink>(report::MetricsOptions{options_.output_dir, options_.tensorboard, resumed_from_step});
+    sample_log_ = std::make_unique<SampleLog>(options_.output_dir, resumed_from_step);
+  }
   if (checkpoints_ != nullptr && checkpoints_->state() != nullptr) {
     load_state(checkpoints_->state()->trainer_json);
     objective_.load_state(checkpoints_->state()->objective_json);
@@ -71,12 +90,25 @@ const std::vector<report::LoggedRow>& Trainer::history() const {
 
 bool Trainer::is_first_rank() const { return parts_.store.communicator().rank() == 0; }
 
+void Trainer::skip_step(std::int64_t step, const StepOutcome& outcome) {
+  const std::string samples = fmt::format("samples of the step: {}", list_samples(outcome.samples));
+  if (++nonfinite_steps_ > options_.max_nonfinite_steps) {
+    fail(ErrorKind::kNumeric,
+         "step {}: loss {} and gradient norm {} must be finite; nothing of this step was applied. Lower learning_rate (now {}) or "
+         "max_grad_norm, look at the rows of this step, or allow some such steps in a row with --max_nonfinite_steps{}; {}",
+         step + 1, outcome.loss, outcome.grad_norm, outcome.learning_rate, objective_.rows_of_step(), samples);
+  }
+  log::warning("step {}: loss {} and gradient norm {}: update skipped ({} of at most {} such steps in a row){}; {}", step + 1, outcome.loss,
+               outcome.grad_norm, nonfinite_steps_, options_.max_nonfinite_steps, objective_.rows_of_step(), samples);
+}
+
 Trainer::StepOutcome Trainer::train_step(std::int64_t step) {
   const double start = now_seconds();
   StepOutcome outcome;
   const std::int64_t rank = parts_.store.communicator().rank(), num_ranks = parts_.store.communicator().world_size();
   const std::int64_t num_micro_batches = objective_.prepare(step);
   parts_.store.begin_step(num_micro_batches);
+  std::vector<TrainedSample> samples;
   for (std::int64_t first = 0; first < num_micro_batches; first += num_ranks) {
     const std::int64_t micro_batch = first + rank;
     parts_.store.begin_micro_batch(micro_batch);
@@ -84,6 +116,7 @@ Trainer::StepOutcome Trainer::train_step(std::int64_t step) {
     nn::Pass pass{parts_.ctx, parts_.runner, &tape};
     if (micro_batch < num_micro_batches) {
       objective_.forward(pass, micro_batch);
+      for (const std::int64_t id : objective_.samples_of(micro_batch)) samples.push_back({micro_batch, id});
     } else {
       run_idle_forward(pass, parts_.model);
     }
@@ -92,20 +125,16 @@ Trainer::StepOutcome Trainer::train_step(std::int64_t step) {
   outcome.loss = objective_.finish_step(outcome.metrics);
   outcome.grad_norm = parts_.store.gradient_norm();
   outcome.learning_rate = schedule_.learning_rate(step);
-  if (!std::isfinite(outcome.loss) || !std::isfinite(outcome.grad_norm)) {
-    if (++nonfinite_steps_ > options_.max_nonfinite_steps) {
-      fail(ErrorKind::kNumeric,
-           "step {}: loss {} and gradient norm {} must be finite; nothing of this step was applied. Lower learning_rate (now {}) or "
-           "max_grad_norm, "
-           "look at the rows of this step, or allow some such steps with --max_nonfinite_steps{}",
-           step + 1, outcome.loss, outcome.grad_norm, outcome.learning_rate, objective_.rows_of_step());
-    }
-    log::warning("step {}: loss {} and gradient norm {}: update skipped ({} of at most {} such steps){}", step + 1, outcome.loss,
-                 outcome.grad_norm, nonfinite_steps_, options_.max_nonfinite_steps, objective_.rows_of_step());
+  outcome.samples = in_training_order(samples, parts_.store.communicator());
+  const bool is_finite = std::isfinite(outcome.loss) && std::isfinite(outcome.grad_norm);
+  if (!is_finite) {
+    skip_step(step, outcome);
   } else {
+    nonfinite_steps_ = 0;
     adamw_step(parts_.ctx, parts_.store, options_.adamw, outcome.learning_rate, clip_factor(outcome.grad_norm, options_.max_grad_norm),
                step);
   }
+  if (sample_log_) sample_log_->append(step + 1, outcome.samples, /*is_skipped=*/!is_finite);
   outcome.seconds = now_seconds() - start;
   return outcome;
 }
@@ -114,7 +143,7 @@ void Trainer::log_step(std::int64_t step, const StepOutcome& outcome) {
   if (!is_first_rank()) return;
   const double peak = ops::peak_flops(parts_.ctx) * parts_.store.communicator().world_size();
   report::MetricRow row;
-  row.set("loss", interval_loss_ / static_cast<double>(interval_steps_));
+  row.set("loss", interval_losses_ > 0 ? interval_loss_ / static_cast<double>(interval_losses_) : outcome.loss);
   row.set("grad_norm", outcome.grad_norm);
   row.set("learning_rate", outcome.learning_rate);
   for (const auto& [name, value] : outcome.metrics.values()) std::visit([&, key = name](const auto& v) { row.set(key, v); }, value);
@@ -131,7 +160,7 @@ void Trainer::log_step(std::int64_t step, const StepOutcome& outcome) {
   metrics_->log(step, objective_.epoch(step), row);
   objective_.step_logged(step);
   interval_loss_ = interval_seconds_ = interval_flops_ = 0;
-  interval_steps_ = interval_tokens_ = 0;
+  interval_steps_ = interval_tokens_ = interval_losses_ = 0;
 }
 
 void Trainer::evaluate(std::int64_t step) {
@@ -175,10 +204,12 @@ std::string Trainer::save_state() const {
                {"interval_flops", interval_flops_},
                {"interval_steps", interval_steps_},
                {"interval_tokens", interval_tokens_},
+               {"interval_losses", interval_losses_},
                {"nonfinite_steps", nonfinite_steps_},
                {"loss", totals_.loss},
                {"flops", totals_.flops},
                {"seconds", totals_.seconds + now_seconds() - run_start_},
+               {"num_losses", totals_.num_losses},
                {"num_rows", totals_.num_rows},
                {"num_tokens", totals_.num_tokens},
                {"timed_seconds", totals_.timed_seconds},
@@ -194,8 +225,9 @@ void Trainer::load_state(const std::string& json) {
   interval_flops_ = state.at("interval_flops");
   interval_steps_ = state.at("interval_steps");
   interval_tokens_ = state.at("interval_tokens");
+  interval_losses_ = state.at("interval_losses");
   nonfinite_steps_ = state.at("nonfinite_steps");
-  totals_ = {state.at("loss"),       state.at("flops"),         state.at("seconds"),     state.at("num_rows"),
+  totals_ = {state.at("loss"),       state.at("flops"),         state.at("seconds"),     state.at("num_losses"),  state.at("num_rows"),
              state.at("num_tokens"), state.at("timed_seconds"), state.at("timed_flops"), state.at("timed_tokens")};
 }
 
@@ -203,7 +235,7 @@ void Trainer::after_step(std::int64_t step) {
   const bool is_due = options_.save_steps > 0 && step % options_.save_steps == 0;
   if (is_due && options_.save_only_model) save_checkpoint(step);
   if (checkpoints_ == nullptr) return;
-  const RunCheckpoints::Action action = checkpoints_->after_step();
+  const RunCheckpoints::Action action = checkpoints_->after_step(step);
   // After the last step what is left is the model itself; it is written instead.
   const bool is_stopping = action == RunCheckpoints::Action::kStop && step < options_.max_steps;
   if (action == RunCheckpoints::Action::kSave || is_stopping || (is_due && !options_.save_only_model))
@@ -233,8 +265,12 @@ TrainResult Trainer::run() {
     totals_.num_rows += work.num_rows;
     totals_.num_tokens += work.num_tokens;
     totals_.flops += work.flops;
-    totals_.loss += outcome.loss;
-    interval_loss_ += outcome.loss;
+    if (std::isfinite(outcome.loss)) {  // a skipped step does not spoil the means
+      totals_.loss += outcome.loss;
+      interval_loss_ += outcome.loss;
+      ++totals_.num_losses;
+      ++interval_losses_;
+    }
     interval_seconds_ += outcome.seconds;
     interval_flops_ += work.flops;
     interval_tokens_ += work.num_tokens;
@@ -258,7 +294,7 @@ TrainResult Trainer::run() {
   progress.finish();
   result.global_step = options_.max_steps;
   result.train_runtime = totals_.seconds + now_seconds() - run_start_;
-  result.train_loss = totals_.loss / static_cast<double>(options_.max_steps);
+  result.train_loss = totals_.loss / static_cast<double>(std::max<std::int64_t>(1, totals_.num_losses));
   result.num_rows = totals_.num_rows;
   result.num_tokens = totals_.num_tokens;
   result.flops = totals_.flops;

@@ -13,6 +13,7 @@
 #include "train/lr_schedule.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
+#include "train/sample_log.h"
 
 namespace r1::train {
 
@@ -82,11 +83,14 @@ class Trainer {
  private:
   struct StepOutcome {
     double loss = 0, grad_norm = 0, learning_rate = 0, seconds = 0;
+    std::vector<std::int64_t> samples;  // of all ranks, in the order of their micro-batches
     report::MetricRow metrics;
   };
   /// Rank 0 logs, reports and writes.
   bool is_first_rank() const;
   StepOutcome train_step(std::int64_t step);
+  /// A loss or gradient that is not finite, seen by all ranks alike. Throws Error(kNumeric) once max_nonfinite_steps in a row are used up.
+  void skip_step(std::int64_t step, const StepOutcome& outcome);
   void log_step(std::int64_t step, const StepOutcome& outcome);
   void evaluate(std::int64_t step);
   void save_checkpoint(std::int64_t step);
@@ -102,18 +106,20 @@ class Trainer {
   Objective& objective_;
   SaveModel save_model_;
   std::unique_ptr<report::MetricsSink> metrics_;
+  std::unique_ptr<SampleLog> sample_log_;
 
   // Since the last logged row: the reference trainer logs means over the interval.
   double interval_loss_ = 0, interval_seconds_ = 0, interval_flops_ = 0;
   std::int64_t interval_steps_ = 0, interval_tokens_ = 0;
-  double logged_wait_seconds_ = 0;  // for other ranks, up to the last logged row
-  std::int64_t nonfinite_steps_ = 0;
+  std::int64_t interval_losses_ = 0;  // steps whose loss is finite: those that the mean is of
+  double logged_wait_seconds_ = 0;    // for other ranks, up to the last logged row
+  std::int64_t nonfinite_steps_ = 0;  // in a row
 
   RunCheckpoints* checkpoints_ = nullptr;
   /// Sums over all steps, of earlier starts too.
   struct Totals {
     double loss = 0, flops = 0, seconds = 0;
-    std::int64_t num_rows = 0, num_tokens = 0;
+    std::int64_t num_losses = 0, num_rows = 0, num_tokens = 0;
     double timed_seconds = 0, timed_flops = 0;  // without the first step of a start, which fills the allocator's cache
     std::int64_t timed_tokens = 0;
   };

@@ -1,13 +1,25 @@
 // kill -9 at random moments, system calls that fail, signals: nothing is lost and the result has the same bytes.
+#include <set>
+
 #include "tests/faults/small_run.h"
 
 namespace r1::test {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-class Faults : public SmallRun {};
+class Faults : public SmallRun {
+ protected:
+  // Of a run whose save failed for want of room.
+  void expect_clear_disk_error() const {
+    EXPECT_THAT(log_text(), ContainsRegex("its state needs [0-9]+ bytes, [0-9]+ are free in "));
+    expect_whole_checkpoints("run");
+    EXPECT_FALSE(fs::exists(out("run") + "/model.safetensors"));
+    for (const auto& entry : fs::directory_iterator(out("run"))) EXPECT_THAT(entry.path().string(), Not(HasSubstr(".tmp.")));
+  }
+};
 
 // The ranks that an mpirun has started.
 std::vector<pid_t> children_of(pid_t parent) {
@@ -46,6 +58,7 @@ TEST_F(Faults, KilledAtAnyMomentOfASaveARunResumesBitForBit) {
     ASSERT_EQ(run(command("sft", 1, name, resumed)), 0) << log_text();
     EXPECT_EQ(weights(name), expected) << name;
     EXPECT_EQ(losses(name), losses("full1")) << name;
+    EXPECT_EQ(samples(name), samples("full1")) << name;
     fs::remove_all(out(name));
   }
 }
@@ -68,27 +81,67 @@ TEST_F(Faults, EverySystemCallOfASaveMayFail) {
       fs::remove_all(out("run"));
       fs::remove(log());
       const int code = Disturbed(command("sft", 1, "run", flags), with_shim, log()).wait();
-      expect_whole_checkpoints("run");
       if (std::string(kind) == "SHORT") {
+        expect_whole_checkpoints("run");
         EXPECT_EQ(code, 0) << log_text();
         EXPECT_EQ(weights("run"), expected);
         continue;
       }
       EXPECT_EQ(code, 6) << log_text();
-      EXPECT_THAT(log_text(), HasSubstr("bytes"));
-      EXPECT_FALSE(fs::exists(out("run") + "/model.safetensors"));
-      for (const auto& entry : fs::directory_iterator(out("run"))) EXPECT_THAT(entry.path().string(), Not(HasSubstr(".tmp.")));
+      expect_clear_disk_error();
     }
   }
 }
 
-// Signals at random moments until the run is done; returns the number of stops.
+// As on a full disk or over a quota.
+TEST_F(Faults, AFileThatMayNotGrowIsExit6WithNeededAndFreeBytes) {
+  std::vector<std::string> limited{"bash", "-c", "ulimit -f 100; exec \"$@\"", "limited"};
+  const auto program = command("sft", 1, "run", {"--max_steps=2", "--save_steps=1"});
+  limited.insert(limited.end(), program.begin(), program.end());
+  EXPECT_EQ(run(limited), 6) << log_text();
+  EXPECT_THAT(log_text(), HasSubstr("File too large"));
+  expect_clear_disk_error();
+}
+
+TEST_F(Faults, AWriteThatFailsOnOneRankEndsAllRanksWithItsReason) {
+  for (const int victim : {0, 1}) {
+    std::vector<std::string> arguments{"mpirun"};
+    const auto program = command("sft", 2, "run", {"--max_steps=2", "--save_steps=1", "--overwrite_output_dir", "--async_save"});
+    for (int rank = 0; rank < 2; ++rank) {
+      for (const std::string word : {"-n", "1", "env"}) arguments.push_back(word);
+      if (rank == victim) {
+        for (const std::string word : {"LD_PRELOAD=" R1_FAULT_SHIM, "R1_FAULT_KIND=ENOSPC", "R1_FAULT_AT=3"}) arguments.push_back(word);
+      }
+      arguments.insert(arguments.end(), program.begin() + 3, program.end());
+      if (rank == 0) arguments.emplace_back(":");
+    }
+    fs::remove(log());
+    EXPECT_EQ(run(arguments), 6) << log_text();
+    EXPECT_THAT(log_text(), HasSubstr("No space left"));
+    expect_clear_disk_error();
+  }
+}
+
+// Within the steps of an epoch no sample comes twice.
+void expect_each_sample_once(const std::vector<std::pair<std::int64_t, std::vector<std::int64_t>>>& steps, std::size_t steps_per_epoch) {
+  std::set<std::int64_t> seen;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    EXPECT_EQ(steps[i].first, static_cast<std::int64_t>(i) + 1);
+    if (i % steps_per_epoch == 0) seen.clear();
+    for (const std::int64_t sample : steps[i].second)
+      EXPECT_TRUE(seen.insert(sample).second) << "sample " << sample << " in step " << i + 1;
+  }
+}
+
+// Signals at random moments until the run is done.
 TEST_F(Faults, StoppedByUsr1AtRandomMomentsAChainOfRestartsEndsWithTheSameBytes) {
   for (const std::string task : {"sft", "grpo"}) {
     const std::vector<std::string> flags{"--max_steps=100", "--save_steps=40", "--save_total_limit=2"};
     const double seconds = seconds_of([&] { ASSERT_EQ(run(command(task, 2, task, flags)), 0) << log_text(); });
     const auto expected = losses(task);
     ASSERT_EQ(expected.size(), 100);
+    const auto trained = samples(task);
+    expect_each_sample_once(trained, task == "sft" ? 20 : 2);
     int num_stops = 0;
     for (int trial = 0; num_stops < num_trials(50); ++trial) {
       const std::string name = fmt::format("{}{}", task, trial);
@@ -108,6 +161,7 @@ TEST_F(Faults, StoppedByUsr1AtRandomMomentsAChainOfRestartsEndsWithTheSameBytes)
       if (code != 0) ASSERT_EQ(run(command(task, 2, name, {"--max_steps=100", "--resume_from_checkpoint=latest"})), 0) << log_text();
       EXPECT_EQ(weights(name), weights(task)) << name;
       EXPECT_EQ(losses(name), expected) << name << ": each step once, with the same loss";
+      EXPECT_EQ(samples(name), trained) << name;
       fs::remove_all(out(name));
     }
   }
@@ -136,6 +190,8 @@ TEST_F(Faults, WorldSizesMayChangeAtEveryRestart) {
   EXPECT_EQ(code, 0) << log_text();
   EXPECT_GE(stops, 3);
   EXPECT_EQ(losses("run"), losses("full"));
+  EXPECT_EQ(samples("run"), samples("full"));
+  expect_each_sample_once(samples("run"), 20);
   EXPECT_EQ(weights("run"), weights("full"));
 }
 
@@ -150,6 +206,21 @@ TEST_F(Faults, ASecondJobInTheFolderIsRefusedAtOnce) {
   EXPECT_THAT(log_text(), HasSubstr(fmt::format("in use by job pid{}", first.pid())));
   first.signal_it(SIGTERM);
   EXPECT_EQ(first.wait(), 85) << log_text();
+}
+
+TEST_F(Faults, ASecondTermEndsTheProcessAtOnce) {
+  // A step of many seconds: the first TERM waits for its end.
+  Disturbed job(
+      command("sft", 1, "run",
+              {"--dataset_name=builtin/chain:rows=40000", "--gradient_accumulation_steps=40000", "--max_steps=3", "--logging_steps=1"}),
+      environment(), log());
+  for (int wait = 0; wait < 1500 && !fs::exists(out("run") + "/samples.jsonl"); ++wait) sleep_seconds(0.01);
+  sleep_seconds(0.2);
+  job.signal_it(SIGTERM);
+  sleep_seconds(0.2);
+  job.signal_it(SIGTERM);
+  EXPECT_LT(seconds_of([&] { EXPECT_EQ(job.wait(), 143) << log_text(); }), 1);
+  EXPECT_FALSE(fs::exists(out("run") + "/latest"));
 }
 
 TEST_F(Faults, Usr2SavesAndGoesOn) {

@@ -98,6 +98,17 @@ class SmallRun : public ::testing::Test {
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }
+  /// The same with the ranks on two nodes, as far as they can tell: one rank on the first, the others on the second.
+  static std::vector<std::string> on_two_nodes(const std::vector<std::string>& command) {
+    const std::vector<std::string> program(command.begin() + 3, command.end());
+    std::vector<std::string> arguments{"mpirun", "-n", "1", "env", "SLURMD_NODENAME=node0"};
+    arguments.insert(arguments.end(), program.begin(), program.end());
+    for (const std::string& word : {std::string(":"), std::string("-n"), std::to_string(std::stoi(command[2]) - 1), std::string("env"),
+                                    std::string("SLURMD_NODENAME=node1")})
+      arguments.push_back(word);
+    arguments.insert(arguments.end(), program.begin(), program.end());
+    return arguments;
+  }
   std::map<std::string, std::string> environment() const { return mpi_environment({{"R1_CACHE", folder_.file("cache")}}); }
 
   /// To the end, undisturbed.
@@ -113,6 +124,16 @@ class SmallRun : public ::testing::Test {
     for (std::string line; std::getline(lines, line);) {
       const Json row = Json::parse(line);
       rows.emplace_back(row.at("step").get<std::int64_t>(), row.at("loss").dump());
+    }
+    return rows;
+  }
+  /// The samples of each step in the audit log, in order of the lines.
+  std::vector<std::pair<std::int64_t, std::vector<std::int64_t>>> samples(const std::string& name) const {
+    std::ifstream lines(out(name) + "/samples.jsonl");
+    std::vector<std::pair<std::int64_t, std::vector<std::int64_t>>> rows;
+    for (std::string line; std::getline(lines, line);) {
+      const Json row = Json::parse(line);
+      rows.emplace_back(row.at("step").get<std::int64_t>(), row.at("samples").get<std::vector<std::int64_t>>());
     }
     return rows;
   }
