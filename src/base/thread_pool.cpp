@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -35,6 +36,7 @@ thread_local bool t_inside_region = false;
 
 struct ThreadPool::Impl {
   int num_threads = 1;
+  bool is_idle = false;  // bodies are not called
   int spins = kSpins;
   std::vector<std::thread> workers;
   std::mutex mutex;
@@ -80,7 +82,9 @@ struct ThreadPool::Impl {
 };
 
 ThreadPool::ThreadPool(int num_threads) : impl_(std::make_unique<Impl>()) {
-  impl_->num_threads = num_threads > 0 ? num_threads : available_processors();
+  impl_->is_idle = num_threads < 0;
+  impl_->num_threads = num_threads != 0 ? std::abs(num_threads) : available_processors();
+  if (impl_->is_idle) return;
   if (impl_->num_threads > available_processors()) impl_->spins = 0;
   for (int thread = 1; thread < impl_->num_threads; ++thread) {
     impl_->workers.emplace_back([impl = impl_.get(), thread] { impl->work(thread); });
@@ -99,6 +103,7 @@ ThreadPool::~ThreadPool() {
 int ThreadPool::num_threads() const { return impl_->num_threads; }
 
 void ThreadPool::run_on_all(RangeBody body) {
+  if (impl_->is_idle) return;
   R1_ASSERT(!t_inside_region, "run_on_all does not nest: its bodies may wait for each other");
   if (impl_->num_threads == 1) {
     body(0, 1, 0);
@@ -122,7 +127,7 @@ void ThreadPool::run_on_all(RangeBody body) {
 }
 
 void ThreadPool::parallel_for(std::int64_t count, RangeBody body, std::int64_t multiple_of) {
-  if (count <= 0) return;
+  if (count <= 0 || impl_->is_idle) return;
   const std::int64_t units = (count + multiple_of - 1) / multiple_of;
   if (impl_->num_threads == 1 || units == 1 || t_inside_region) {
     body(0, count, 0);

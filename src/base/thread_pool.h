@@ -28,7 +28,7 @@ class RangeBody {
 /// after all threads are done.
 class ThreadPool {
  public:
-  /// num_threads >= 1; 0 takes the number of processors this process may run on.
+  /// num_threads >= 1; 0 takes the processors this process may run on; -n is a pool of n threads that runs no body (plans).
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -5,12 +5,13 @@
 #include "ops/checks.h"
 #include "ops/op_scope.h"
 #include "tensor/raw_access.h"
+#include "tensor/unbacked_memory.h"
 
 namespace r1::ops {
 namespace {
 
 void copy_rows(const Tensor& from, const Tensor& to) {
-  if (from.num_elements() == 0) return;
+  if (from.num_elements() == 0 || !is_backed(RawAccess::data(from)) || !is_backed(RawAccess::data(to))) return;
   if (from.is_contiguous() && to.is_contiguous()) {
     std::memcpy(RawAccess::data(to), RawAccess::data(from), from.num_bytes());
     return;

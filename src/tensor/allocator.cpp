@@ -46,6 +46,17 @@ std::size_t size_class(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+/// Whether there was anything to give back.
+bool give_back(std::map<std::size_t, std::vector<void*>>& free_blocks, MemorySource& source, AllocatorStats& stats) {
+  const std::int64_t before = stats.bytes_reserved;
+  for (auto& [size, blocks] : free_blocks) {
+    for (void* memory : blocks) source.release(memory, size);
+    stats.bytes_reserved -= static_cast<std::int64_t>(size * blocks.size());
+    blocks.clear();
+  }
+  return stats.bytes_reserved < before;
+}
+
 }  // namespace
 
 std::unique_ptr<MemorySource> make_page_source(Device device) { return std::make_unique<PageSource>(device); }
@@ -62,7 +73,12 @@ CachingAllocator::Block CachingAllocator::allocate(std::size_t bytes) {
     memory = cached->second.back();
     cached->second.pop_back();
   } else {
-    memory = source_->allocate(size);
+    try {
+      memory = source_->allocate(size);
+    } catch (const Error&) {  // what is kept for reuse may be room enough
+      if (!give_back(free_blocks_, *source_, stats_)) throw;
+      memory = source_->allocate(size);
+    }
     ++stats_.source_allocations;
     stats_.bytes_reserved += static_cast<std::int64_t>(size);
   }
@@ -89,11 +105,7 @@ void CachingAllocator::reset_peak() {
 
 void CachingAllocator::trim() {
   std::lock_guard lock(mutex_);
-  for (auto& [size, blocks] : free_blocks_) {
-    for (void* memory : blocks) source_->release(memory, size);
-    stats_.bytes_reserved -= static_cast<std::int64_t>(size * blocks.size());
-    blocks.clear();
-  }
+  give_back(free_blocks_, *source_, stats_);
 }
 
 CachingAllocator& host_allocator() {
