@@ -22,7 +22,7 @@ namespace r1::checkpoint {
 namespace {
 
 constexpr double kKeepAliveSeconds = 30;
-constexpr int kAttempts = 10;
+constexpr int kAttempts = 10, kAttemptsOfSameJob = 400;
 constexpr std::chrono::milliseconds kPause{80};
 
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
@@ -58,8 +58,10 @@ RunLock::RunLock(const std::string& folder) : path_(folder + "/run.lock") {
   bool is_locked = false;
   int error = 0;
   struct stat info {};
-  // The processes of a killed job need a moment to end; a second job is still refused within the second.
-  for (int attempt = 0; attempt < kAttempts && !is_locked; ++attempt) {
+  // The processes of a killed job need a moment to end, longer when the same job has been requeued; another job is refused within the
+  // second.
+  const auto num_attempts = [&] { return read_holder(read_file(path_)).job == job_name() ? kAttemptsOfSameJob : kAttempts; };
+  for (int attempt = 0; !is_locked && (attempt == 0 || attempt < num_attempts()); ++attempt) {
     if (attempt > 0) std::this_thread::sleep_for(kPause);
     do {  // a holder that ends between open and flock has removed the file that was opened
       if (file_ >= 0) ::close(file_);
