@@ -184,7 +184,7 @@ void GrpoObjective::cut_into_micro_batches() {
 std::int64_t GrpoObjective::prepare(std::int64_t step) {
   step_ = step;
   iteration_ = step % config_.num_iterations;
-  if (config_.sync_ref_model && parts_.reference != nullptr && step > 0 && step % config_.ref_model_sync_steps == 0) mix_reference();
+  if (mixes_reference() && step > 0 && step % config_.ref_model_sync_steps == 0) mix_reference();
   if (iteration_ == 0) {
     collect();
     cut_into_micro_batches();

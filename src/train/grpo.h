@@ -42,6 +42,9 @@ class GrpoObjective : public Objective {
   std::optional<Evaluation> evaluate(nn::Pass& pass) override;
   void add_timings(report::MetricRow& metrics, double seconds) override;
   void step_logged(std::int64_t step) override;
+  /// reference/model.safetensors, when the reference model is mixed with the policy (sync_ref_model).
+  void save_files(const std::string& folder) override;
+  void load_files(const std::string& folder) override;
   std::vector<std::int64_t> samples_of(std::int64_t micro_batch) const override;
   std::string rows_of_step() const override;
   std::string save_state() override;
@@ -69,6 +72,7 @@ class GrpoObjective : public Objective {
   std::vector<RolloutCompletion> draw_groups(std::int64_t num_groups);
   void cut_into_micro_batches();
   void mix_reference();
+  bool mixes_reference() const { return config_.sync_ref_model && parts_.reference != nullptr; }
   std::vector<double> reference_log_probs(const models::TokenBatch& batch, const Tensor& labels, std::int64_t num_tokens);
   void add_rollout_metrics(const std::vector<RolloutCompletion>& completions, const Advantages& advantages, const std::string& prefix,
                            report::MetricRow& metrics) const;

@@ -1,10 +1,20 @@
 // What GRPO carries from step to step in a checkpoint: the running prompt number, a rollout that more iterations will use, and a
 // reference model that was mixed with the policy.
+#include <filesystem>
+
+#include "base/files.h"
 #include "base/json.h"
+#include "io/element_convert.h"
+#include "io/safetensors.h"
+#include "io/safetensors_writer.h"
+#include "ops/copy.h"
 #include "train/grpo.h"
 
 namespace r1::train {
 namespace {
+
+constexpr const char* kReferenceFolder = "/reference";
+constexpr const char* kReferenceFile = "/model.safetensors";
 
 Json to_json(const RolloutCompletion& completion, const std::vector<double>& old_log_probs) {
   Json rewards = Json::array();
@@ -96,6 +106,37 @@ void GrpoObjective::load_state(const std::string& json) {
   dropped_groups_ = rollout.at("dropped_groups");
   cut_into_micro_batches();
   old_log_probs_ = std::move(old);
+}
+
+void GrpoObjective::save_files(const std::string& folder) {
+  if (!mixes_reference() || parts_.trainer.store.communicator().rank() != 0) return;  // the same on every rank
+  nn::ParameterSet& parameters = parts_.reference->model->parameters();
+  std::vector<io::TensorDescription> descriptions;
+  parameters.for_each([&](nn::Parameter& parameter) {
+    descriptions.push_back({parameter.name, DType::kF32, {parameter.shape.dims().begin(), parameter.shape.dims().end()}});
+  });
+  make_directories(folder + kReferenceFolder);
+  Tensor current;
+  io::write_safetensors(folder + kReferenceFolder + kReferenceFile, descriptions, [&](const io::TensorDescription& description) {
+    current = ops::to_host(parts_.trainer.ctx, parameters.find(description.name)->value);
+    return std::as_bytes(std::span<const float>(current.host_span<float>()));
+  });
+}
+
+void GrpoObjective::load_files(const std::string& folder) {
+  const std::string path = folder + kReferenceFolder + kReferenceFile;
+  if (!mixes_reference()) return;
+  if (!std::filesystem::exists(path)) {
+    fail(ErrorKind::kUsage, "{}: expected the reference model as it was mixed with the policy, found none: that run had no sync_ref_model",
+         path);
+  }
+  const io::Safetensors file = io::Safetensors::open_file(path);
+  parts_.reference->model->parameters().for_each([&](nn::Parameter& parameter) {
+    const io::StoredTensor& stored = file.at(parameter.name);
+    Tensor value = Tensor::host(parameter.shape, DType::kF32);
+    io::convert_to_f32(stored.dtype, stored.bytes, value.host_span<float>());
+    parts_.reference->store->set_value(parameter, value);
+  });
 }
 
 }  // namespace r1::train

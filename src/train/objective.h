@@ -48,6 +48,9 @@ class Objective {
   /// resumed run. The same text on every rank. save_state is collective.
   virtual std::string save_state() { return "{}"; }
   virtual void load_state(const std::string& /*json*/) {}
+  /// Further files of its state, into the folder of a checkpoint in the making (rank 0 writes) and back. Collective.
+  virtual void save_files(const std::string& /*folder*/) {}
+  virtual void load_files(const std::string& /*folder*/) {}
   /// Ids of the samples of one of this rank's micro-batches, in order: for SFT the row's number in the (packed) training set, for GRPO
   /// running prompt number × num_generations + number in the group.
   virtual std::vector<std::int64_t> samples_of(std::int64_t /*micro_batch*/) const { return {}; }

@@ -117,6 +117,7 @@ RunCheckpoints::RunCheckpoints(const config::CommonConfig& common, const config:
     checkpoint::load_state(*found, parts.model.parameters(), parts.store, access);
     log::info("resumed from {} (step {}, written by {} ranks)", found->folder, found->state.step, found->manifest.world_size);
     state_ = std::move(found->state);
+    resumed_from_ = found->folder;
   }
   if (continues && communicator_.rank() == 0) set_aside_completions(config.output_dir, state_ ? state_->step : 0);
 
@@ -154,7 +155,7 @@ RunCheckpoints::Action RunCheckpoints::after_step(std::int64_t step) {
   return action;
 }
 
-void RunCheckpoints::save(std::int64_t step, std::string trainer_json, std::string objective_json) {
+void RunCheckpoints::save(std::int64_t step, std::string trainer_json, Objective& objective) {
   check_replicas(step);
   checkpoint::TrainingState state;
   state.step = step;
@@ -162,11 +163,11 @@ void RunCheckpoints::save(std::int64_t step, std::string trainer_json, std::stri
   state.model = {parts_.model.config().json_text, save_options_};
   state.config = config::print_effective_configuration(common_);
   state.trainer_json = std::move(trainer_json);
-  state.objective_json = std::move(objective_json);
-  checkpoint::AddFiles add_files;
-  if (config_.saves_hugging_face())
-    add_files = [this](const std::string& folder) { checkpoint::export_model(folder, parts_.model, parts_.store, save_options_); };
-  checkpointer_->save(state, add_files);
+  state.objective_json = objective.save_state();
+  checkpointer_->save(state, [&](const std::string& folder) {
+    if (config_.saves_hugging_face()) checkpoint::export_model(folder, parts_.model, parts_.store, save_options_);
+    objective.save_files(folder);
+  });
 }
 
 void RunCheckpoints::finish() {

@@ -32,12 +32,15 @@ class RunCheckpoints {
   /// The state of the checkpoint; null without one.
   const checkpoint::TrainingState* state() const { return state_ ? &*state_ : nullptr; }
 
+  /// The folder of that checkpoint.
+  const std::string& resumed_from() const { return resumed_from_; }
+
   enum class Action { kGoOn, kSave, kStop };
   /// What all ranks do after a step: any rank's signal counts. Every check_replicas_steps steps the ranks' copies are compared
   /// (Error(kNumeric)).
   Action after_step(std::int64_t step);
-  /// trainer_json, objective_json: see TrainingState. Copies on several ranks are compared before.
-  void save(std::int64_t step, std::string trainer_json, std::string objective_json);
+  /// trainer_json: see TrainingState. Copies on several ranks are compared before.
+  void save(std::int64_t step, std::string trainer_json, Objective& objective);
   /// Until everything is on disk.
   void finish();
 
@@ -53,6 +56,7 @@ class RunCheckpoints {
   checkpoint::ExportOptions save_options_;
   std::unique_ptr<checkpoint::RunLock> lock_;  // rank 0
   std::optional<checkpoint::TrainingState> state_;
+  std::string resumed_from_;
   std::unique_ptr<checkpoint::Checkpointer> checkpointer_;
   std::int64_t checked_step_ = 0;  // the last one whose replicas were compared
   std::optional<double> stop_at_;  // unix seconds; rank 0

@@ -59,12 +59,6 @@ void refuse_what_is_not_there_yet(const config::GrpoConfig& config) {
     fail(ErrorKind::kConfig, "{}: dedicated generators are not part of this version; leave it out: all ranks generate, then all train",
          config.place_of("num_processes"));
   }
-  if (config.sync_ref_model && continues_run(config)) {
-    fail(ErrorKind::kConfig,
-         "{}: a run whose reference model is mixed with the policy cannot be continued in this version; start it anew with "
-         "--overwrite_output_dir, or leave sync_ref_model out",
-         config.place_of("sync_ref_model"));
-  }
   if (config.rollout_tensor_parallel_size > 1) {
     fail(ErrorKind::kConfig, "{}: {} is not part of this version; expected 1", config.place_of("rollout_tensor_parallel_size"),
          config.rollout_tensor_parallel_size);

@@ -78,6 +78,7 @@ Trainer::Trainer(TrainerParts parts, TrainerOptions options, const LrSchedule& s
   if (checkpoints_ != nullptr && checkpoints_->state() != nullptr) {
     load_state(checkpoints_->state()->trainer_json);
     objective_.load_state(checkpoints_->state()->objective_json);
+    objective_.load_files(checkpoints_->resumed_from());
   }
 }
 
@@ -239,7 +240,7 @@ void Trainer::after_step(std::int64_t step) {
   // After the last step what is left is the model itself; it is written instead.
   const bool is_stopping = action == RunCheckpoints::Action::kStop && step < options_.max_steps;
   if (action == RunCheckpoints::Action::kSave || is_stopping || (is_due && !options_.save_only_model))
-    checkpoints_->save(step, save_state(), objective_.save_state());
+    checkpoints_->save(step, save_state(), objective_);
   if (!is_stopping) return;
   checkpoints_->finish();
   throw signals::Stopped();

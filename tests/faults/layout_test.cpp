@@ -50,6 +50,19 @@ TEST_F(Layouts, AChainThatChangesLayoutNodesAndRanksEndsWithTheSameBytes) {
   EXPECT_EQ(samples("run"), samples("full"));
 }
 
+TEST_F(Layouts, AReferenceModelThatIsMixedWithThePolicyIsPartOfTheState) {
+  const std::vector<std::string> flags{"--max_steps=6",    "--save_steps=3",           "--beta=0.1",
+                                       "--sync_ref_model", "--ref_model_sync_steps=2", "--ref_model_mixup_alpha=0.7"};
+  ASSERT_EQ(run(command("grpo", 2, "full", flags)), 0) << log_text();
+  fs::create_directory(out("run"));
+  fs::copy(out("full") + "/checkpoint-3", out("run") + "/checkpoint-3", fs::copy_options::recursive);
+  std::vector<std::string> resumed = flags;
+  resumed.emplace_back("--resume_from_checkpoint=latest");
+  ASSERT_EQ(run(command("grpo", 1, "run", resumed)), 0) << log_text();
+  EXPECT_THAT(log_text(), HasSubstr("resumed from " + out("run") + "/checkpoint-3"));
+  EXPECT_EQ(weights("run"), weights("full"));
+}
+
 constexpr const char* kTemplate =
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}";
