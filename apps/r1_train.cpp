@@ -26,7 +26,7 @@ int run(std::span<const std::string> arguments, comm::World& world) {
     log::set_level(log::level_from_name(config.log_level));
     if (config.num_threads == 0) config.num_threads = comm::default_num_threads(world.topology());
     world.watch(config.watchdog_seconds);
-    train::run_sft(config, world.communicator());
+    train::run_sft(config, world.communicator(), world.topology().local_size);
     return 0;
   }
   if (task == "grpo") {

@@ -16,6 +16,11 @@ std::span<const std::string_view> enum_names(PlanMode) {
   return kNames;
 }
 
+std::span<const std::string_view> enum_names(PlanFormat) {
+  static constexpr std::string_view kNames[] = {"text", "json"};
+  return kNames;
+}
+
 std::span<const std::string_view> enum_names(DTypeChoice) {
   static constexpr std::string_view kNames[] = {"auto", "bfloat16", "float16", "float32"};
   return kNames;
@@ -67,6 +72,13 @@ void add_common_fields(FieldList& fields, CommonConfig& config) {
   fields.add("nodes", config.nodes, "Nodes of the planned job (with --plan).").at_least(1).used_by("plan");
   fields.add("ntasks_per_node", config.ntasks_per_node, "Ranks per node of the planned job (with --plan).").at_least(1).used_by("plan");
   fields.add("device_memory", config.device_memory, "Memory of one device of the planned job, such as 80GB (with --plan).").used_by("plan");
+  fields.add("plan_format", config.plan_format, "A page to read, or one JSON object (with --plan).").used_by("plan");
+  fields.add("peak_tflops", config.peak_tflops, "Arithmetic peak of a rank for the plan's times: a number, or measured here (with --plan).")
+      .used_by("plan");
+  fields.add("memory_bandwidth", config.memory_bandwidth, "Bytes a second that a rank reads from its memory, such as 3.3TB (with --plan).")
+      .used_by("plan");
+  fields.add("link_bandwidth", config.link_bandwidth, "Bytes a second that a rank sends to others, such as 50GB (with --plan).")
+      .used_by("plan");
 }
 
 }  // namespace r1::config

@@ -17,6 +17,9 @@ std::span<const std::string_view> enum_names(DeviceChoice);
 enum class PlanMode { kOff, kSample, kFull };
 std::span<const std::string_view> enum_names(PlanMode);
 
+enum class PlanFormat { kText, kJson };
+std::span<const std::string_view> enum_names(PlanFormat);
+
 /// Precision of weights on disk or in the generator.
 enum class DTypeChoice { kAuto, kBFloat16, kFloat16, kFloat32 };
 std::span<const std::string_view> enum_names(DTypeChoice);
@@ -31,6 +34,9 @@ struct CommonConfig {
   PlanMode plan = PlanMode::kOff;
   std::optional<int> nodes, ntasks_per_node;  // of the planned job
   std::optional<ByteSize> device_memory;
+  PlanFormat plan_format = PlanFormat::kText;
+  std::string peak_tflops = "measured";                      // of a rank, or a number
+  std::optional<ByteSize> memory_bandwidth, link_bandwidth;  // of a rank, bytes a second
 
   // Filled by the loader.
   int world_size = 1;                              // the real one, or the planned job's under --plan

@@ -132,9 +132,11 @@ void plan_world(CommonConfig& config, const Environment& environment, std::vecto
   config.world_size = environment.world_size;
   const bool layout = config.nodes || config.ntasks_per_node;
   if (config.planning() && layout) config.world_size = config.nodes.value_or(1) * config.ntasks_per_node.value_or(1);
-  if (!config.planning() && (layout || config.device_memory)) {
+  const bool has_device = config.device_memory || config.memory_bandwidth || config.link_bandwidth || config.peak_tflops != "measured";
+  if (!config.planning() && (layout || has_device || config.plan_format != PlanFormat::kText)) {
     notices.push_back(
-        "--nodes, --ntasks_per_node and --device_memory have no effect without --plan: the job is what mpirun or srun started");
+        "--nodes, --ntasks_per_node, --device_memory and what else describes a planned job have no effect without --plan: the job is "
+        "what mpirun or srun started");
   }
 }
 

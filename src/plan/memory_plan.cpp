@@ -39,20 +39,24 @@ struct DryProcess {
   Recorder* recorder = nullptr;  // the context's
 };
 
-/// The labelled batch of the lengths: every position predicts one.
+/// The batch of the lengths; its last positions predict something. (Ignored ones between the others would have them copied
+/// together, a row of hidden_size beside each row of logits.)
 struct Batch {
   models::TokenBatch tokens;
   Tensor labels;
 };
 
-Batch make_batch(const ExecContext& ctx, std::span<const std::int64_t> lengths, std::int64_t vocab_size) {
+Batch make_batch(const ExecContext& ctx, std::span<const std::int64_t> lengths, std::int64_t labelled, std::int64_t vocab_size) {
   std::vector<std::int32_t> positions;
   for (const std::int64_t length : lengths) {
     for (std::int64_t t = 0; t < length; ++t) positions.push_back(static_cast<std::int32_t>(t));
   }
   const std::vector<std::int32_t> ids(positions.size(), 0);
+  const auto num_tokens = static_cast<std::int64_t>(ids.size());
+  std::vector<std::int32_t> labels = ids;
+  if (labelled >= 0) std::fill_n(labels.begin(), std::max<std::int64_t>(0, num_tokens - labelled), ops::kIgnoreIndex);
   return {models::make_token_batch(ctx, ids, positions, lengths, vocab_size),
-          ops::to_device(ctx, Tensor::host_from<std::int32_t>(ids, {static_cast<std::int64_t>(ids.size())}, DType::kI32))};
+          ops::to_device(ctx, Tensor::host_from<std::int32_t>(labels, {num_tokens}, DType::kI32))};
 }
 
 /// Of all layers, for one sequence of full length and for all in flight.
@@ -122,7 +126,8 @@ class DryTraining {
  public:
   explicit DryTraining(const TrainingShape& shape)
       : shape_(shape),
-        process_(sum(shape.sequence_lengths), shape.is_grpo ? shape.rollout : EngineShape{}, shape.num_threads),
+        process_(std::max(sum(shape.sequence_lengths), sum(shape.evaluation_lengths)), shape.is_grpo ? shape.rollout : EngineShape{},
+                 shape.num_threads),
         communicator_(comm::make_planned_communicator(0, shape.num_ranks)),
         model_(models::make_model(shape.model)) {
     nn::ParameterSet& parameters = model_->parameters();
@@ -145,6 +150,13 @@ class DryTraining {
       if (shape_.is_grpo) rollout();
       train_step();
     }
+    for (const std::vector<std::int64_t>& lengths : shape_.other_micro_batches) {
+      store_->begin_step(shape_.num_ranks);
+      process_.recorder->communicate([&] { store_->begin_micro_batch(0); });
+      run_micro_batch(lengths, shape_.labelled_tokens);
+      process_.recorder->communicate([&] { store_->for_each_shard([](parallel::Shard&) {}); });
+    }
+    if (!shape_.evaluation_lengths.empty()) evaluate();
     return summary();
   }
 
@@ -156,6 +168,17 @@ class DryTraining {
         std::make_unique<parallel::InferenceStore>(*process_.ctx, reference_->parameters(), parallel::WeightStorage::kF32, DType::kF32);
     reference_runner_ = std::make_unique<nn::UnitRunner>(reference_->parameters(), *reference_store_);
     plan_.reference = process_.allocated() - before;
+  }
+
+  void evaluate() {
+    process_.recorder->begin_phase("evaluation");
+    nn::Pass pass{*process_.ctx, *runner_, nullptr};
+    const Batch batch = make_batch(*process_.ctx, shape_.evaluation_lengths, -1, shape_.model.vocab_size);
+    const nn::Activations state = model_->decode(pass, batch.tokens);
+    process_.recorder->begin_head();
+    model_->cross_entropy(pass, state, batch.labels, 1.0F);
+    process_.recorder->end_head_forward();
+    process_.recorder->release_head();
   }
 
   void rollout() {
@@ -177,7 +200,7 @@ class DryTraining {
     for (std::int64_t micro_batch = 0; micro_batch < simulated; ++micro_batch) {
       const Traffic before = traffic();
       process_.recorder->communicate([&] { store_->begin_micro_batch(micro_batch * shape_.num_ranks); });
-      run_micro_batch();
+      run_micro_batch(shape_.sequence_lengths, shape_.labelled_tokens);
       const double count = micro_batch == 0 ? 1 + repeats : 1;
       plan_.gradient_traffic += count * (traffic().gradients - before.gradients);
       plan_.value_traffic += count * (traffic().values - before.values);
@@ -192,14 +215,14 @@ class DryTraining {
     plan_.value_traffic += traffic().values - before.values;
   }
 
-  void run_micro_batch() {
+  void run_micro_batch(std::span<const std::int64_t> lengths, std::int64_t labelled) {
     const ExecContext& ctx = *process_.ctx;
     Recorder& recorder = *process_.recorder;
     nn::Tape tape(ctx);
     nn::Pass pass{ctx, *runner_, &tape};
     {
       recorder.begin_phase("forward");
-      const Batch batch = make_batch(ctx, shape_.sequence_lengths, shape_.model.vocab_size);
+      const Batch batch = make_batch(ctx, lengths, labelled, shape_.model.vocab_size);
       if (reference_) {
         nn::Pass reference_pass{ctx, *reference_runner_, nullptr};
         recorder.begin_phase("reference");
@@ -247,7 +270,7 @@ class DryTraining {
                         plan_.reference - plan_.kv_cache;
     plan_.reuse = bytes(stats.bytes_reserved) - plan_.allocated_peak;
     plan_.host = host_bytes(model_->parameters(), shape_.num_ranks);
-    plan_.logits_chunk = logits_chunk(shape_.model, sum(shape_.sequence_lengths));
+    plan_.logits_chunk = logits_chunk(shape_.model, shape_.labelled_tokens >= 0 ? shape_.labelled_tokens : sum(shape_.sequence_lengths));
     plan_.peak_phase = peak.phase;
     return plan_;
   }

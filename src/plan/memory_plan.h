@@ -29,8 +29,11 @@ struct TrainingShape {
   parallel::StoreOptions store;
   int num_ranks = 1, num_threads = 1;
   bool gradient_checkpointing = false;
-  std::vector<std::int64_t> sequence_lengths;  // of the largest micro-batch
-  std::int64_t micro_batches_per_rank = 1;     // of a step
+  std::vector<std::int64_t> sequence_lengths;                  // of the largest micro-batch
+  std::int64_t labelled_tokens = -1;                           // of it: positions that the head computes; -1: all
+  std::vector<std::vector<std::int64_t>> other_micro_batches;  // of other sizes: the allocator keeps blocks for them, too
+  std::vector<std::int64_t> evaluation_lengths;                // of the largest batch without gradients; empty: none
+  std::int64_t micro_batches_per_rank = 1;                     // of a step
   // GRPO:
   bool is_grpo = false;
   bool has_reference = false;
@@ -56,7 +59,7 @@ struct MemoryPlan {
   double head = 0;            // the chunk of logits with its gradients
   double communication = 0;   // gathered units, gradients under way
   double allocated_peak = 0;  // what the allocator's peak counter shows
-  double reuse = 0;           // freed blocks that the allocator keeps for the next step
+  double reuse = 0;           // freed blocks that the allocator keeps while there is room
   double host = 0;            // copies of single parameters while loading and saving, reductions of the norm
   std::string peak_phase;     // "forward", "backward", "rollout", …
 
@@ -69,8 +72,9 @@ struct MemoryPlan {
   double value_traffic = 0;     // gathers of units and updated values
   double rollout_traffic = 0;   // ZeRO-3: gathering all weights for the rollout
   double traffic() const { return gradient_traffic + value_traffic + rollout_traffic; }
-  /// What the process will take from the system beyond its own code, libraries and data.
-  double taken() const { return allocated_peak + reuse + host; }
+  /// What must be there beside the process's own code, libraries and data; with room it takes the blocks kept for reuse, too.
+  double needed() const { return allocated_peak + host; }
+  double taken() const { return needed() + reuse; }
 };
 
 /// Throws Error(kModel) for an unknown architecture, Error(kMemory) when kv_cache_bytes cannot hold one sequence.

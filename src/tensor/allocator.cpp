@@ -3,17 +3,21 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "tensor/page_limit.h"
 
 namespace r1 {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+std::atomic<std::int64_t> page_limit{0}, pages_taken{0};
 
 class PageSource : public MemorySource {
  public:
@@ -21,17 +25,23 @@ class PageSource : public MemorySource {
   Device device() const override { return device_; }
 
   void* allocate(std::size_t bytes) override {
-    void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const std::int64_t limit = page_limit.load(std::memory_order_relaxed);
+    const bool is_allowed = limit == 0 || pages_taken.load(std::memory_order_relaxed) + static_cast<std::int64_t>(bytes) <= limit;
+    void* memory = is_allowed ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
     if (memory == MAP_FAILED) {
       fail(ErrorKind::kMemory,
            "out of memory: asked for {} ({}); reduce per_device_train_batch_size or max_length, or turn on gradient_checkpointing",
-           format_bytes(static_cast<double>(bytes)), std::strerror(errno));
+           format_bytes(static_cast<double>(bytes)), is_allowed ? std::strerror(errno) : "the machine has no more");
     }
+    pages_taken.fetch_add(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
     if (bytes >= kHugePage) ::madvise(memory, bytes, MADV_HUGEPAGE);
     return memory;
   }
 
-  void release(void* memory, std::size_t bytes) noexcept override { ::munmap(memory, bytes); }
+  void release(void* memory, std::size_t bytes) noexcept override {
+    ::munmap(memory, bytes);
+    pages_taken.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+  }
 
  private:
   Device device_;
@@ -58,6 +68,8 @@ bool give_back(std::map<std::size_t, std::vector<void*>>& free_blocks, MemorySou
 }
 
 }  // namespace
+
+void set_page_limit(std::int64_t bytes) { page_limit.store(bytes, std::memory_order_relaxed); }
 
 std::unique_ptr<MemorySource> make_page_source(Device device) { return std::make_unique<PageSource>(device); }
 

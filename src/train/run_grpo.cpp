@@ -8,21 +8,21 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/memory_note.h"
 #include "base/strings.h"
 #include "checkpoint/hf_export.h"
 #include "checkpoint/hf_import.h"
 #include "comm/activity.h"
 #include "config/loader.h"
 #include "data/chat_renderer.h"
-#include "engine/kv_cache.h"
 #include "hub/resolve.h"
 #include "models/registry.h"
-#include "ops/peak.h"
 #include "preflight/checks.h"
 #include "tensor/device_choice.h"
 #include "train/grpo.h"
 #include "train/run_checkpoints.h"
 #include "train/sft_data.h"
+#include "train/training_plan.h"
 #include "train/training_report.h"
 #include "train/training_setup.h"
 
@@ -48,7 +48,7 @@ struct Setup {
 };
 
 // Keys of the interface whose parts of the suite are still to come: given, they would change what the user gets.
-constexpr const char* kNotInThisVersion[] = {"benchmarks", "pad_token", "nodes", "ntasks_per_node", "device_memory"};
+constexpr const char* kNotInThisVersion[] = {"benchmarks", "pad_token"};
 
 void refuse_what_is_not_there_yet(const config::GrpoConfig& config) {
   for (const char* key : kNotInThisVersion) {
@@ -79,6 +79,10 @@ Setup prepare(const config::GrpoConfig& config) {
   setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
   setup.model_config = models::load_model_config(setup.model_folder);
   models::make_model(setup.model_config);
+  if (config.planning() && holds_dimensions_alone(setup.model_folder)) {
+    setup.save_dtype = save_dtype_of(config, setup.model_config);
+    return setup;
+  }
   setup.tokenizer = text::Tokenizer::load(setup.model_folder);
   setup.chat_template =
       config.chat_template ? text::ChatTemplate::from_setting(*config.chat_template) : text::ChatTemplate::load(setup.model_folder);
@@ -106,40 +110,40 @@ GrpoPrompts load_prompts(const config::GrpoConfig& config, const Setup& setup, c
   return prompts;
 }
 
+PlanInputs plan_inputs(const config::GrpoConfig& config, const Setup& setup, std::int64_t num_prompts, int ranks_on_host) {
+  const std::int64_t per_epoch = (num_prompts + config.groups_per_step() - 1) / config.groups_per_step() * config.num_iterations;
+  return {setup.model_folder, setup.model_config, setup.save_dtype, total_steps(config, per_epoch), per_epoch, ranks_on_host};
+}
+
 void print_plan(const config::GrpoConfig& config, const Setup& setup) {
   const auto ctx = make_cpu_context(config.num_threads);
   const std::int64_t max_rows = config.plan == config::PlanMode::kFull ? -1 : kPlanRows;
-  const GrpoPrompts prompts = load_prompts(config, setup, config.dataset_train_split, max_rows, ctx->threads());
-  check_rewards(*setup.rewards, prompts, prompts.size(), ctx->threads());
-  if (config.evaluates()) load_prompts(config, setup, config.dataset_test_split, max_rows, ctx->threads());
-  const auto model = models::make_model(setup.model_config);
-  const auto parameters = static_cast<double>(model->parameters().num_elements());
   const std::int64_t num_rows = open_training_dataset(config, config.dataset_train_split, -1)->num_rows();
-  const std::int64_t per_epoch = (num_rows + config.groups_per_step() - 1) / config.groups_per_step() * config.num_iterations;
-  const std::int64_t max_steps = total_steps(config, per_epoch);
-  make_schedule(config, max_steps);
-  const auto weights = static_cast<std::uint64_t>(parameters * static_cast<double>(size_of(setup.save_dtype)));
-  preflight::check_disk_space(config.output_dir, weights, "the trained model");
-  constexpr int kBlockSize = 32;
-  const double kv_token = static_cast<double>(engine::kv_block_bytes(*model, kBlockSize)) / kBlockSize;
-  const double sequence = static_cast<double>(prompts.longest() + config.max_completion_length);
-
-  fmt::print("{}\n", config::print_effective_configuration(config));
-  fmt::print("model        {}: {}, {} parameters\n", setup.model_folder, setup.model_config.model_type, format_count(parameters));
-  fmt::print("data         {}: {} prompts, column '{}'\n", dataset_title(config), num_rows, prompts.column);
-  fmt::print(
-      "steps        {} ({} an epoch): {} prompts × {} completions each, {} micro-batches of {}\n", max_steps, per_epoch,
-      config.groups_per_step(), config.num_generations,
-      (config.groups_per_step() * config.num_generations + config.per_device_train_batch_size - 1) / config.per_device_train_batch_size,
-      config.per_device_train_batch_size);
-  fmt::print("state        {}{}\n", describe_state(config, config.world_size, model->parameters()),
-             config.beta > 0 ? fmt::format("; {} for the reference model (beta {})", format_bytes(4 * parameters), config.beta) : "");
-  fmt::print("KV cache     {} for a completion of full length, {} for all of a step\n", format_bytes(kv_token * sequence),
-             format_bytes(kv_token * sequence * static_cast<double>(config.groups_per_step() * config.num_generations)));
-  fmt::print("disk         {} for the model, {} free\n", format_bytes(static_cast<double>(weights)),
-             format_bytes(static_cast<double>(free_disk_bytes(config.output_dir))));
-  fmt::print("rewards      {}\n", join(config.reward_funcs, ", "));
-  fmt::print("first prompt {} tokens:\n{}\n", prompts.prompts.front().ids->size(), prompts.first_rendered);
+  std::int64_t longest_prompt = config.max_prompt_length.value_or(setup.model_config.max_position_embeddings / 2);
+  std::string column, below;
+  if (setup.tokenizer) {
+    const GrpoPrompts prompts = load_prompts(config, setup, config.dataset_train_split, max_rows, ctx->threads());
+    check_rewards(*setup.rewards, prompts, prompts.size(), ctx->threads());
+    if (config.evaluates()) load_prompts(config, setup, config.dataset_test_split, max_rows, ctx->threads());
+    longest_prompt = prompts.longest();
+    column = fmt::format(", column '{}', the longest read has {} tokens", prompts.column, longest_prompt);
+    below = fmt::format("first prompt {} tokens:\n{}\n", prompts.prompts.front().ids->size(), prompts.first_rendered);
+  } else {
+    log::notice("{}: neither a tokenizer nor weights: the plan takes every prompt as {} tokens and checks no row",
+                config.model_name_or_path, longest_prompt);
+  }
+  const PlanInputs inputs = plan_inputs(config, setup, num_rows, 1);
+  make_schedule(config, inputs.max_steps);
+  plan::JobPlan plan = plan_grpo(config, inputs, longest_prompt);
+  plan.data = fmt::format("{}: {} prompts{}", dataset_title(config), num_rows, column);
+  const std::int64_t completions = config.groups_per_step() * config.num_generations;
+  plan.more.emplace_back("steps", fmt::format("{} ({} an epoch): {} prompts × {} completions each, {} micro-batches of {}",
+                                              inputs.max_steps, inputs.steps_per_epoch, config.groups_per_step(), config.num_generations,
+                                              (completions + config.per_device_train_batch_size - 1) / config.per_device_train_batch_size,
+                                              config.per_device_train_batch_size));
+  plan.more.emplace_back("rewards", join(config.reward_funcs, ", "));
+  set_speed(config, *ctx, plan);
+  print_training_plan(config, plan, below);
 }
 
 std::string fingerprint(const GrpoPrompts& prompts) {
@@ -165,6 +169,13 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   if (config.evaluates()) eval_prompts = load_prompts(config, setup, config.dataset_test_split, -1, ctx->threads());
   log::info("first prompt: {}", prompts.first_rendered);
 
+  const int ranks_on_host = world.topology().local_size;
+  const PlanInputs inputs = plan_inputs(config, setup, prompts.size(), ranks_on_host);
+  const plan::JobPlan plan =
+      plan_grpo(config, inputs, std::max(prompts.longest(), eval_prompts ? eval_prompts->longest() : std::int64_t{0}));
+  require_memory(plan, ranks_on_host);
+  set_memory_note(plan::to_text(plan));
+
   const auto model = models::make_model(setup.model_config);
   note_reduction(config, config.world_size);
   const auto store = parallel::make_parameter_store(*ctx, model->parameters(), world.communicator(), store_options(config));
@@ -182,7 +193,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
                              eval_prompts ? &*eval_prompts : nullptr,
                              reference.get(),
                              is_first_rank ? &training_report.completions() : nullptr};
-  GrpoObjective objective(grpo_parts, config, world.topology().local_size);
+  GrpoObjective objective(grpo_parts, config, ranks_on_host);
   const std::int64_t max_steps = total_steps(config, objective.steps_per_epoch());
   const LrSchedule schedule = make_schedule(config, max_steps);
   const TrainerOptions trainer_settings = trainer_options(config, max_steps, objective.steps_per_epoch());
@@ -208,6 +219,8 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   const TrainResult result = trainer.run();
   if (!is_first_rank) return;
   log::info("{} steps in {}", result.global_step, format_seconds(result.train_runtime));
+  log::info("memory: {} taken by tensors at the highest, {} planned",
+            format_bytes(static_cast<double>(ctx->allocator().stats().peak_bytes)), format_bytes(plan.memory.allocated_peak));
   training_report.add_note(kAboutTheLoss);
   training_report.write(config.output_dir + "/report.html", trainer.history(), result);
   log::info("report: {}/report.html", config.output_dir);

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/memory_note.h"
 #include "base/strings.h"
 #include "checkpoint/hf_export.h"
 #include "checkpoint/hf_import.h"
@@ -21,13 +22,13 @@
 #include "data/open_dataset.h"
 #include "hub/resolve.h"
 #include "models/registry.h"
-#include "ops/peak.h"
 #include "preflight/checks.h"
 #include "tensor/device_choice.h"
 #include "train/greedy_preview.h"
 #include "train/run_checkpoints.h"
 #include "train/sft_data.h"
 #include "train/trainer.h"
+#include "train/training_plan.h"
 #include "train/training_report.h"
 #include "train/training_setup.h"
 
@@ -40,14 +41,14 @@ constexpr std::int64_t kPlanRows = 1000;
 struct Setup {
   std::string model_folder;
   models::ModelConfig model_config;
-  std::optional<text::Tokenizer> tokenizer;
+  std::optional<text::Tokenizer> tokenizer;         // nothing in a plan from config.json alone
   std::optional<text::ChatTemplate> chat_template;  // of the setting, else of the model's folder
   std::shared_ptr<const data::ChatRenderer> chat;   // null without a template
   DType save_dtype = DType::kF32;
 };
 
 // Keys of the interface whose parts of the suite are still to come: given, they would change what the user gets.
-constexpr const char* kNotInThisVersion[] = {"benchmarks", "pad_token", "nodes", "ntasks_per_node", "device_memory"};
+constexpr const char* kNotInThisVersion[] = {"benchmarks", "pad_token"};
 // Keys that have no effect on supervised training, and on one rank.
 constexpr const char* kWithoutEffect[] = {"system_prompt", "wandb_entity", "wandb_project", "wandb_run_group"};
 constexpr const char* kWithoutEffectOnOneRank[] = {"watchdog_seconds", "deterministic_reduction"};
@@ -81,6 +82,10 @@ Setup prepare(const config::SftConfig& config) {
   setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
   setup.model_config = models::load_model_config(setup.model_folder);
   models::make_model(setup.model_config);  // an unknown architecture is told before data is read
+  if (config.planning() && holds_dimensions_alone(setup.model_folder)) {
+    setup.save_dtype = save_dtype_of(config, setup.model_config);
+    return setup;
+  }
   setup.tokenizer = text::Tokenizer::load(setup.model_folder);
   setup.chat_template =
       config.chat_template ? text::ChatTemplate::from_setting(*config.chat_template) : text::ChatTemplate::load(setup.model_folder);
@@ -113,44 +118,49 @@ std::string describe(const SftDataSummary& summary, const config::SftConfig& con
   return text + (summary.from_cache ? "; tokens from the cache" : "");
 }
 
+PlanInputs plan_inputs(const config::SftConfig& config, const Setup& setup, std::int64_t num_rows, int ranks_on_host) {
+  const std::int64_t rows_per_step =
+      std::int64_t{config.per_device_train_batch_size} * config.gradient_accumulation_steps * config.world_size;
+  const std::int64_t steps_per_epoch = std::max<std::int64_t>(1, (num_rows + rows_per_step - 1) / rows_per_step);
+  return {setup.model_folder, setup.model_config, setup.save_dtype, total_steps(config, steps_per_epoch), steps_per_epoch, ranks_on_host};
+}
+
 void print_plan(const config::SftConfig& config, const Setup& setup) {
   const auto ctx = make_cpu_context(config.num_threads);
   const std::int64_t max_rows = config.plan == config::PlanMode::kFull ? std::numeric_limits<std::int64_t>::max() : kPlanRows;
   const SftDataOptions options{config.dataset_train_split, config.packing, max_rows, false};
-  const SftData data = load_sft_data(config, options, *setup.tokenizer, setup.chat, setup.model_config.vocab_size, ctx->threads());
-  load_eval_rows(config, setup, ctx->threads(), max_rows);  // a test split that is missing or broken is told here
-  const auto model = models::make_model(setup.model_config);
-  const auto parameters = static_cast<double>(model->parameters().num_elements());
   const auto dataset = open_training_dataset(config, config.dataset_train_split, -1);
+  const SftData data = setup.tokenizer
+                           ? load_sft_data(config, options, *setup.tokenizer, setup.chat, setup.model_config.vocab_size, ctx->threads())
+                           : longest_possible_rows(config, setup.model_config, dataset->num_rows());
+  // A test split that is missing or broken is told here.
+  const auto eval_rows = setup.tokenizer ? load_eval_rows(config, setup, ctx->threads(), max_rows) : nullptr;
   const double rows_per_document = static_cast<double>(data.summary.num_rows) / static_cast<double>(data.summary.num_documents);
   const double rows = rows_per_document * static_cast<double>(dataset->num_rows());
+  const PlanInputs inputs = plan_inputs(config, setup, static_cast<std::int64_t>(std::ceil(rows)), 1);
+  make_schedule(config, inputs.max_steps);
+  const bool is_whole = data.summary.num_documents == dataset->num_rows();
+  const MicroBatchShapes shapes = micro_batch_shapes(config, *data.rows, is_whole, inputs.max_steps);
+  std::optional<MicroBatchShapes> evaluation;
+  if (eval_rows) {
+    config::SftConfig of_evaluation = config;
+    of_evaluation.per_device_train_batch_size = config.per_device_eval_batch_size;
+    evaluation = micro_batch_shapes(of_evaluation, *eval_rows, false, 1);
+  }
+  plan::JobPlan plan = plan_sft(config, inputs, shapes, evaluation ? &*evaluation : nullptr);
   const double rows_per_step =
       static_cast<double>(config.per_device_train_batch_size) * config.gradient_accumulation_steps * config.world_size;
-  const std::int64_t steps_per_epoch = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(rows / rows_per_step)));
-  const std::int64_t max_steps = total_steps(config, steps_per_epoch);
-  make_schedule(config, max_steps);
-  const auto weights = static_cast<std::uint64_t>(parameters * static_cast<double>(size_of(setup.save_dtype)));
-  preflight::check_disk_space(config.output_dir, weights, "the trained model");
-
-  fmt::print("{}\n", config::print_effective_configuration(config));
-  fmt::print("model        {}: {}, {} parameters\n", setup.model_folder, setup.model_config.model_type, format_count(parameters));
-  fmt::print("data         {}: {}{}\n", dataset_title(config), describe(data.summary, config),
-             data.summary.num_documents < dataset->num_rows()
-                 ? fmt::format(" (first {} of {} documents read; --plan full reads all)", data.summary.num_documents, dataset->num_rows())
-                 : "");
-  fmt::print("steps        {} ({} an epoch, {} rows a step)\n", max_steps, steps_per_epoch, rows_per_step);
-  // Half of the peak is what a step of a model that fills the matrix kernels reaches; a very small one is slower.
-  constexpr double kExpectedFractionOfPeak = 0.5;
   const double tokens_per_row = static_cast<double>(data.summary.num_tokens) / static_cast<double>(data.summary.num_rows);
-  const double flops =
-      static_cast<double>(max_steps) * rows_per_step * tokens_per_row * setup.model_config.train_flops_per_token(tokens_per_row);
-  const double peak = ops::peak_flops(*ctx);
-  fmt::print("time         about {} at {:.0f} % of the {:.0f} GFLOP/s measured here ({:.3g} TFLOP in all)\n",
-             format_seconds(flops / (kExpectedFractionOfPeak * peak)), 100 * kExpectedFractionOfPeak, peak / 1e9, flops / 1e12);
-  fmt::print("state        {}\n", describe_state(config, config.world_size, model->parameters()));
-  fmt::print("disk         {} for the model, {} free\n", format_bytes(static_cast<double>(weights)),
-             format_bytes(static_cast<double>(free_disk_bytes(config.output_dir))));
-  fmt::print("first row    learnt between ⟦ and ⟧:\n{}\n", data.first_row);
+  plan.tokens_per_step = rows_per_step * tokens_per_row;
+  plan.step_flops = plan.tokens_per_step * setup.model_config.train_flops_per_token(tokens_per_row) / config.world_size;
+  plan.data = fmt::format(
+      "{}: {}{}", dataset_title(config), describe(data.summary, config),
+      is_whole ? ""
+               : fmt::format(" (first {} of {} documents read; --plan full reads all)", data.summary.num_documents, dataset->num_rows()));
+  plan.more.emplace_back("steps", fmt::format("{} ({} an epoch, {} rows a step)", inputs.max_steps, inputs.steps_per_epoch, rows_per_step));
+  set_speed(config, *ctx, plan);
+  print_training_plan(config, plan,
+                      data.first_row.empty() ? "" : fmt::format("first row    learnt between ⟦ and ⟧:\n{}\n", data.first_row));
 }
 
 /// A few rows of the test split whose completions the report shows.
@@ -247,7 +257,7 @@ std::string fingerprint(const TrainingRows& rows) {
 
 }  // namespace
 
-void run_sft(const config::SftConfig& config, comm::Communicator& communicator) {
+void run_sft(const config::SftConfig& config, comm::Communicator& communicator, int ranks_on_host) {
   const bool is_first_rank = communicator.rank() == 0;
   const Setup setup = prepare(config);
   if (config.planning()) {
@@ -259,6 +269,11 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator) 
   SftData data = load_training_data(config, setup, ctx->threads(), communicator);
   log::info("data: {}", describe(data.summary, config));
   const auto eval_rows = load_eval_rows(config, setup, ctx->threads(), -1);
+
+  const PlanInputs inputs = plan_inputs(config, setup, data.rows->num_rows(), ranks_on_host);
+  const plan::JobPlan plan = plan_sft(config, inputs, micro_batch_shapes(config, *data.rows, true, inputs.max_steps), nullptr);
+  require_memory(plan, ranks_on_host);
+  set_memory_note(plan::to_text(plan));
 
   const auto model = models::make_model(setup.model_config);
   note_reduction(config, config.world_size);
@@ -306,6 +321,8 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator) 
   log::info("{} steps in {}: {:.0f} tokens/s, {:.0f} % of this machine's fp32 peak; first step done {} after the start", result.global_step,
             format_seconds(result.train_runtime), result.tokens_per_second, 100 * result.mean_fraction_of_peak,
             format_seconds(result.first_step_seconds));
+  log::info("memory: {} taken by tensors at the highest, {} planned",
+            format_bytes(static_cast<double>(ctx->allocator().stats().peak_bytes)), format_bytes(plan.memory.allocated_peak));
   training_report.write(config.output_dir + "/report.html", trainer.history(), result);
   log::info("report: {}/report.html", config.output_dir);
 }

@@ -19,6 +19,12 @@ class TrainingRows {
   virtual std::int64_t num_rows() const = 0;
   /// Adds the row with its labels and pieces to the batch (MicroBatch::add_row).
   virtual void append_to(MicroBatch& batch, std::int64_t index) const = 0;
+  /// Lengths of the row's pieces, as append_to adds them.
+  virtual std::vector<std::int64_t> piece_lengths(std::int64_t index) const {
+    MicroBatch batch;
+    append_to(batch, index);
+    return batch.sequence_lengths;
+  }
 };
 
 struct SftOptions {

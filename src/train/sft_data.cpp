@@ -58,6 +58,16 @@ void PackedRows::append_to(MicroBatch& batch, std::int64_t index) const {
   }
 }
 
+std::vector<std::int64_t> PackedRows::piece_lengths(std::int64_t index) const {
+  const data::Block& block = blocks_[static_cast<std::size_t>(index)];
+  if (attention_ == data::PieceAttention::kCausal) return {block.length()};
+  std::vector<std::int64_t> lengths;
+  for (const data::Piece& piece : block.pieces) {
+    if (piece.length() > 0) lengths.push_back(piece.length());
+  }
+  return lengths;
+}
+
 data::DatasetPtr open_training_dataset(const config::DatasetArgs& config, const std::string& split, std::int64_t max_rows) {
   data::DatasetPtr dataset = config.dataset_mixture ? open_mixture_split(*config.dataset_mixture, split == config.dataset_test_split)
                                                     : data::open_dataset({config.dataset_name, config.dataset_config, split});

@@ -34,6 +34,7 @@ class PackedRows : public TrainingRows {
       : store_(std::move(store)), blocks_(std::move(blocks)), attention_(attention) {}
   std::int64_t num_rows() const override { return static_cast<std::int64_t>(blocks_.size()); }
   void append_to(MicroBatch& batch, std::int64_t index) const override;
+  std::vector<std::int64_t> piece_lengths(std::int64_t index) const override;
 
  private:
   data::TokenStore store_;

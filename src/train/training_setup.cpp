@@ -69,21 +69,28 @@ LrSchedule make_schedule(const config::TrainerConfig& config, std::int64_t max_s
   return LrSchedule(name, config.learning_rate, config::warmup_steps_of(config, max_steps), max_steps, kwargs);
 }
 
-void check_room_for_output(const config::TrainerConfig& config, const TrainerOptions& options, const nn::ParameterSet& parameters,
-                           DType save_dtype) {
+OutputBytes output_bytes(const config::TrainerConfig& config, const TrainerOptions& options, std::uint64_t num_parameters,
+                         DType save_dtype) {
   constexpr std::uint64_t kStateBytes = 12;  // fp32 value and both moments
-  const auto num_parameters = static_cast<std::uint64_t>(parameters.num_elements());
-  const std::uint64_t model = num_parameters * size_of(save_dtype);
-  preflight::check_disk_space(config.output_dir, model, "the trained model");
-  if (options.save_steps == 0) return;
+  OutputBytes output;
+  output.model = num_parameters * size_of(save_dtype);
+  if (options.save_steps == 0) return output;
   // With a limit the newest is written before the oldest goes; without one at least the first two must fit.
-  const std::uint64_t of_one = (options.save_only_model ? 0 : num_parameters * kStateBytes) + (config.saves_hugging_face() ? model : 0);
+  output.checkpoint = (options.save_only_model ? 0 : num_parameters * kStateBytes) + (config.saves_hugging_face() ? output.model : 0);
   const auto num_saves = static_cast<std::uint64_t>(options.max_steps / options.save_steps);
   const auto kept = static_cast<std::uint64_t>(options.save_total_limit.value_or(1)) + 1;
-  const std::uint64_t num_checkpoints = std::min(num_saves, kept);
-  preflight::check_disk_space(
-      config.output_dir, model + num_checkpoints * of_one,
-      fmt::format("the trained model with {} checkpoints of {}", num_checkpoints, format_bytes(static_cast<double>(of_one))));
+  output.num_checkpoints = std::min(num_saves, kept);
+  return output;
+}
+
+void check_room_for_output(const config::TrainerConfig& config, const TrainerOptions& options, const nn::ParameterSet& parameters,
+                           DType save_dtype) {
+  const OutputBytes output = output_bytes(config, options, static_cast<std::uint64_t>(parameters.num_elements()), save_dtype);
+  preflight::check_disk_space(config.output_dir, output.model, "the trained model");
+  if (output.num_checkpoints == 0) return;
+  preflight::check_disk_space(config.output_dir, output.model + output.num_checkpoints * output.checkpoint,
+                              fmt::format("the trained model with {} checkpoints of {}", output.num_checkpoints,
+                                          format_bytes(static_cast<double>(output.checkpoint))));
 }
 
 parallel::StoreOptions store_options(const config::TrainerConfig& config) {

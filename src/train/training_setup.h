@@ -21,6 +21,13 @@ TrainerOptions trainer_options(const config::TrainerConfig& config, std::int64_t
 
 LrSchedule make_schedule(const config::TrainerConfig& config, std::int64_t max_steps);
 
+/// What a run leaves on disk at the same time: the model and checkpoints, bytes each.
+struct OutputBytes {
+  std::uint64_t model = 0, checkpoint = 0, num_checkpoints = 0;
+};
+OutputBytes output_bytes(const config::TrainerConfig& config, const TrainerOptions& options, std::uint64_t num_parameters,
+                         DType save_dtype);
+
 /// Throws Error(kDisk) when the trained model and one checkpoint (a second one beside it where older ones are deleted) do not fit.
 void check_room_for_output(const config::TrainerConfig& config, const TrainerOptions& options, const nn::ParameterSet& parameters,
                            DType save_dtype);

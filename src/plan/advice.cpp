@@ -1,0 +1,137 @@
+#include "plan/advice.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "base/strings.h"
+
+namespace r1::plan {
+namespace {
+
+constexpr int kMostNodes = 64;  // times those of the job
+
+struct Candidate {
+  bool recompute = false;
+  int stages = 0;    // of ZeRO, more
+  int halvings = 0;  // of the micro-batch
+  int node_doublings = 0;
+  int cost() const { return (recompute ? 2 : 0) + 3 * stages + 4 * halvings + 100 * node_doublings; }
+};
+
+/// The first rows of the micro-batch, half of its tokens for each halving.
+std::vector<std::int64_t> halved(std::vector<std::int64_t> lengths, int rows, int halvings) {
+  const int left = std::max(1, rows >> halvings);
+  const std::int64_t tokens = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+  const std::int64_t wanted = (tokens * left + rows - 1) / rows;
+  std::vector<std::int64_t> result;
+  for (std::int64_t taken = 0; const std::int64_t length : lengths) {
+    if (taken >= wanted) break;
+    result.push_back(std::min(length, wanted - taken));
+    taken += result.back();
+  }
+  return result;
+}
+
+parallel::Sharding sharding_after(parallel::Sharding sharding, int stages) {
+  return static_cast<parallel::Sharding>(std::min(static_cast<int>(sharding) + stages, static_cast<int>(parallel::Sharding::kZero3)));
+}
+
+TrainingShape changed(TrainingShape shape, const TrainingLayout& layout, const Candidate& candidate) {
+  shape.gradient_checkpointing |= candidate.recompute;
+  shape.store.sharding = sharding_after(shape.store.sharding, candidate.stages);
+  shape.sequence_lengths = halved(shape.sequence_lengths, layout.rows, candidate.halvings);
+  shape.micro_batches_per_rank = std::max<std::int64_t>(1, shape.micro_batches_per_rank << candidate.halvings >> candidate.node_doublings);
+  shape.num_ranks <<= candidate.node_doublings;
+  return shape;
+}
+
+std::string words(const TrainingShape& shape, const TrainingLayout& layout, const Candidate& candidate) {
+  std::vector<std::string> changes;
+  if (candidate.node_doublings > 0) changes.push_back(fmt::format("{} nodes", layout.nodes << candidate.node_doublings));
+  if (candidate.recompute) changes.emplace_back("--gradient_checkpointing true (a third more computing)");
+  if (candidate.stages > 0) {
+    const bool is_third = sharding_after(shape.store.sharding, candidate.stages) == parallel::Sharding::kZero3;
+    changes.push_back(fmt::format("--accelerate_config {}", is_third ? "zero3" : "zero2"));
+  }
+  if (candidate.halvings > 0) {
+    changes.push_back(
+        fmt::format("--per_device_train_batch_size {} with --gradient_accumulation_steps {} (as many rows a step)",
+                    std::max(1, layout.rows >> candidate.halvings),
+                    std::max<std::int64_t>(1, shape.micro_batches_per_rank << candidate.halvings >> candidate.node_doublings)));
+  }
+  return join(changes, ", ");
+}
+
+int num_halvings(int rows) {
+  int count = 0;
+  while ((rows >> count) > 1) ++count;
+  return count;
+}
+
+}  // namespace
+
+std::optional<Advice> smallest_change(const TrainingShape& shape, const TrainingLayout& layout) {
+  const double room = layout.device_memory - layout.process;
+  const auto needed = [&](const Candidate& candidate) { return plan_training(changed(shape, layout, candidate)).needed(); };
+  const int most_halvings = num_halvings(layout.rows);
+  for (int doublings = 0; (1 << doublings) <= kMostNodes; ++doublings) {
+    const bool has_shards = (shape.num_ranks << doublings) > 1;
+    const int most_stages = has_shards ? static_cast<int>(parallel::Sharding::kZero3) - static_cast<int>(shape.store.sharding) : 0;
+    // Everything at once first: when that is not enough, nothing at this number of nodes is.
+    if (needed({true, most_stages, most_halvings, doublings}) > room) continue;
+    std::vector<Candidate> candidates;
+    for (const bool recompute : {false, true}) {
+      if (recompute && shape.gradient_checkpointing) continue;
+      for (int stages = 0; stages <= most_stages; ++stages) {
+        for (int halvings = 0; halvings <= most_halvings; ++halvings) candidates.push_back({recompute, stages, halvings, doublings});
+      }
+    }
+    std::ranges::stable_sort(candidates, {}, &Candidate::cost);
+    for (const Candidate& candidate : candidates) {
+      if (candidate.cost() == 0) continue;
+      const double bytes = needed(candidate);
+      if (bytes <= room) return Advice{words(shape, layout, candidate), bytes + layout.process};
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Advice> smallest_change(const InferenceShape& shape, double device_memory, double process) {
+  using parallel::WeightStorage;
+  const auto fits = [&](const InferenceShape& candidate, const std::string& change) -> std::optional<Advice> {
+    const double bytes = plan_inference(candidate).needed() + process;
+    return bytes <= device_memory ? std::optional<Advice>({change, bytes}) : std::nullopt;
+  };
+  std::vector<std::pair<WeightStorage, std::string>> storages{{shape.storage, ""}};
+  if (shape.storage == WeightStorage::kF32 || (shape.storage == WeightStorage::kStored && shape.stored_dtype != DType::kBF16))
+    storages.emplace_back(WeightStorage::kBF16, "--dtype bfloat16");
+  if (shape.storage != WeightStorage::kInt8) storages.emplace_back(WeightStorage::kInt8, "--dtype int8");
+  InferenceShape candidate = shape;
+  if (candidate.engine.kv_cache_bytes > 0) {
+    candidate.engine.kv_cache_bytes = 0;
+    if (auto advice = fits(candidate, "no --kv-cache-memory (the cache then takes what is free)")) return advice;
+  }
+  for (int pipeline = shape.pipeline_parallel_size; pipeline <= shape.model.num_hidden_layers; pipeline *= 2) {
+    for (int tensor = shape.tensor_parallel_size; tensor <= std::max(shape.tensor_parallel_size, shape.model.num_attention_heads);
+         tensor *= 2) {
+      for (const auto& [storage, flag] : storages) {
+        if (pipeline > shape.pipeline_parallel_size && tensor < 8) continue;  // stages only when a node's ranks are used up
+        candidate.storage = storage;
+        candidate.tensor_parallel_size = tensor;
+        candidate.pipeline_parallel_size = pipeline;
+        std::vector<std::string> changes;
+        if (tensor > shape.tensor_parallel_size) changes.push_back(fmt::format("--tensor-parallel-size {}", tensor));
+        if (pipeline > shape.pipeline_parallel_size) changes.push_back(fmt::format("--pipeline-parallel-size {}", pipeline));
+        if (!flag.empty()) changes.push_back(flag);
+        if (changes.empty()) continue;
+        if (auto advice = fits(candidate, join(changes, ", "))) return advice;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace r1::plan

@@ -1,0 +1,56 @@
+// From a configuration and its data to the plan of the job.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/grpo_config.h"
+#include "config/sft_config.h"
+#include "plan/job_plan.h"
+#include "train/sft_data.h"
+
+namespace r1::train {
+
+/// The micro-batches of a run as far as memory goes.
+struct MicroBatchShapes {
+  std::vector<std::int64_t> largest;              // lengths of its sequences
+  std::int64_t labelled_tokens = -1;              // of it
+  std::vector<std::vector<std::int64_t>> others;  // some of other sizes
+};
+
+/// Exactly those of the run's first max_steps steps when rows are all of it (is_whole), else batches of the longest rows.
+MicroBatchShapes micro_batch_shapes(const config::SftConfig& config, const TrainingRows& rows, bool is_whole, std::int64_t max_steps);
+
+/// What a plan is made from beside the configuration.
+struct PlanInputs {
+  std::string model_folder;
+  models::ModelConfig model;
+  DType save_dtype = DType::kF32;
+  std::int64_t max_steps = 1, steps_per_epoch = 1;
+  int ranks_on_host = 1;  // of a job that is not planned but started
+};
+
+/// Memory, traffic and disk; times are empty until set_times.
+plan::JobPlan plan_sft(const config::SftConfig& config, const PlanInputs& inputs, const MicroBatchShapes& micro_batches,
+                       const MicroBatchShapes* evaluation);
+/// longest_prompt: tokens.
+plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inputs, std::int64_t longest_prompt);
+
+/// Peak and bandwidths: given, else measured here.
+void set_speed(const config::CommonConfig& config, const ExecContext& ctx, plan::JobPlan& plan);
+
+/// A folder with a config.json and neither weights nor a tokenizer: enough to plan with.
+bool holds_dimensions_alone(const std::string& model_folder);
+/// Rows of max_length tokens in the place of a data set that cannot be tokenised; num_documents of them.
+SftData longest_possible_rows(const config::SftConfig& config, const models::ModelConfig& model, std::int64_t num_documents);
+
+/// The page, what belongs under it and the effective configuration, or the JSON object, to standard output; Error(kMemory) with the way
+/// out when the job does not fit.
+void print_training_plan(const config::CommonConfig& config, const plan::JobPlan& plan, const std::string& below);
+
+/// A job that is about to start: Error(kMemory) with the plan when the memory that is there (the process's limit, the control group,
+/// the machine) is certainly too small.
+void require_memory(const plan::JobPlan& plan, int ranks_on_host);
+
+}  // namespace r1::train
