@@ -63,13 +63,13 @@ std::vector<std::size_t> minority(const std::vector<std::vector<std::uint64_t>>&
 
 }  // namespace
 
-void check_replicas(nn::ParameterSet& parameters, parallel::ParameterStore& store, const HostAccess& access, std::int64_t step) {
+bool check_replicas(nn::ParameterSet& parameters, parallel::ParameterStore& store, const HostAccess& access, std::int64_t step) {
   comm::Communicator& communicator = store.communicator();
-  if (communicator.world_size() == 1) return;
+  if (communicator.world_size() == 1) return false;
   bool is_replicated = true;
   parameters.for_each([&](nn::Parameter& parameter) { is_replicated = is_replicated && parameter.value.defined(); });
-  if (!is_replicated) return;  // ZeRO-3 between its passes, on all ranks alike
-  store.materialize();         // ZeRO-2: the last update may still be on its way
+  if (!is_replicated) return false;  // ZeRO-3 between its passes, on all ranks alike
+  store.materialize();               // ZeRO-2: the last update may still be on its way
   const Digests digests = digests_of_replicas(parameters, store, access);
   store.release_materialized();
   const auto by_rank = communicator.host_gather_values(std::span<const std::uint64_t>(digests.values), "checksums of replicas");
@@ -79,7 +79,7 @@ void check_replicas(nn::ParameterSet& parameters, parallel::ParameterStore& stor
     ++num_different;
     first = i;
   }
-  if (num_different == 0) return;
+  if (num_different == 0) return true;
   const std::string mine = node_name();
   std::vector<std::string> nodes;
   for (const auto& letters : communicator.host_gather_values(std::span<const char>(mine), "node names"))

@@ -142,8 +142,12 @@ bool RunCheckpoints::must_stop_now() const { return signals::stop_requested() ||
 
 void RunCheckpoints::check_replicas(std::int64_t step) {
   if (config_.check_replicas_steps == 0 || checked_step_ == step) return;
-  checkpoint::check_replicas(parts_.model.parameters(), parts_.store, host_access(parts_.ctx), step);
+  const double begin = unix_seconds();
+  const bool is_compared = checkpoint::check_replicas(parts_.model.parameters(), parts_.store, host_access(parts_.ctx), step);
   checked_step_ = step;
+  if (!is_compared) return;
+  ++num_replica_checks_;
+  replica_check_seconds_ += unix_seconds() - begin;
 }
 
 RunCheckpoints::Action RunCheckpoints::after_step(std::int64_t step) {
@@ -171,6 +175,10 @@ void RunCheckpoints::save(std::int64_t step, std::string trainer_json, Objective
 }
 
 void RunCheckpoints::finish() {
+  if (num_replica_checks_ > 0) {
+    log::info("replicas compared {} times, {:.3f} s each: the same bytes on all ranks", num_replica_checks_,
+              replica_check_seconds_ / static_cast<double>(num_replica_checks_));
+  }
   checkpointer_->wait();
   if (config_.async_save && checkpointer_->write_seconds() > 0) {
     log::info("checkpoints: {} of writing, training stood still for {}", format_seconds(checkpointer_->write_seconds()),

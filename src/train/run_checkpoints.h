@@ -59,6 +59,8 @@ class RunCheckpoints {
   std::string resumed_from_;
   std::unique_ptr<checkpoint::Checkpointer> checkpointer_;
   std::int64_t checked_step_ = 0;  // the last one whose replicas were compared
+  std::int64_t num_replica_checks_ = 0;
+  double replica_check_seconds_ = 0;
   std::optional<double> stop_at_;  // unix seconds; rank 0
 };
 

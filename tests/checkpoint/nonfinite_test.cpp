@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <set>
@@ -19,7 +20,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr std::int64_t kSteps = 150, kPoisonedSteps = 100;
+const bool is_full = std::getenv("R1_TEST_FULL") != nullptr;
+const std::int64_t kSteps = is_full ? 150 : 24, kPoisonedSteps = is_full ? 100 : 12;
 
 /// Passes everything on to the store, and spoils one element of the step's first gradient of a unit.
 class PoisonedGradients : public nn::UnitHooks {

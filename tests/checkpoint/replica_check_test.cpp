@@ -14,7 +14,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr int kFlips = 200;
+const int kFlips = std::getenv("R1_TEST_FULL") != nullptr ? 200 : 40;
 
 /// One random bit of a random tensor; flipping again restores it.
 void flip_bit(const ExecContext& ctx, Tensor& tensor, std::uint64_t element, std::uint32_t bit) {
