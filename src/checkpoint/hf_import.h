@@ -18,7 +18,7 @@ struct NameComparison {
 };
 NameComparison compare_names(const io::Safetensors& files, models::CausalLM& model);
 
-/// Fills every parameter (of a part of a model: its rows), converting to f32. Throws Error(kModel) for a missing parameter or another shape, naming tensor,
+/// Fills every parameter, converting to f32. Throws Error(kModel) for a missing parameter or another shape, naming tensor,
 /// expected shape with its origin, found shape and file. Extra tensors are named in one notice. Nothing is written to the
 /// store before all names and shapes have been checked.
 void load_weights(const std::string& folder, models::CausalLM& model, parallel::ParameterStore& store);
