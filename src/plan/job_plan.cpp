@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "base/json.h"
 #include "base/strings.h"
+#include "config/loader.h"
 
 namespace r1::plan {
 namespace {
@@ -193,6 +195,16 @@ std::string to_json(const JobPlan& plan) {
 std::string refusal(const JobPlan& plan) {
   return fmt::format("out of memory before it starts: a rank needs {} of {} ({}). {}", format_bytes(plan.needed()),
                      format_bytes(plan.device_memory.value_or(0)), plan.device_memory_origin, plan.advice);
+}
+
+void print_plan(const config::CommonConfig& config, const JobPlan& plan, const std::string& below) {
+  if (config.plan_format == config::PlanFormat::kJson) {
+    fmt::print("{}", to_json(plan));
+  } else {
+    fmt::print("{}{}\n{}", to_text(plan), below, config::print_effective_configuration(config));
+  }
+  std::fflush(stdout);
+  if (!plan.fits()) fail(ErrorKind::kMemory, "{}", refusal(plan));
 }
 
 }  // namespace r1::plan

@@ -7,11 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "config/common_config.h"
 #include "plan/memory_plan.h"
-
-namespace r1 {
-class ThreadPool;
-}
+#include "tensor/exec_context.h"
 
 namespace r1::plan {
 
@@ -76,6 +74,19 @@ std::string to_json(const JobPlan& plan);
 
 /// "does not fit: 96.1 GiB of 74.5 GiB …" with the advice, for the error that ends the program.
 std::string refusal(const JobPlan& plan);
+
+/// The page, what belongs under it and the effective configuration, or the JSON object, to standard output; then Error(kMemory) with the
+/// way out when the job does not fit.
+void print_plan(const config::CommonConfig& config, const JobPlan& plan, const std::string& below);
+
+/// Peak and bandwidths of the configuration, else measured here. Throws Error(kUsage) for a peak that is no number.
+void set_speed(const config::CommonConfig& config, const ExecContext& ctx, JobPlan& plan);
+
+/// Sets the memory that a rank has: --device_memory; else, unless a layout of other nodes is planned, its part of this machine.
+void set_device_memory(const config::CommonConfig& config, JobPlan& plan);
+
+/// A folder with a config.json and neither weights nor a tokenizer: enough to plan with.
+bool holds_dimensions_alone(const std::string& model_folder);
 
 /// Bytes a second that all threads together read, measured in about 30 ms.
 double measure_memory_bandwidth(ThreadPool& threads);

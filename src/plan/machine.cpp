@@ -1,15 +1,20 @@
 // What this machine and this process have.
+#include <fmt/format.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/profile.h"
+#include "base/strings.h"
 #include "base/thread_pool.h"
+#include "ops/peak.h"
 #include "plan/job_plan.h"
 
 namespace r1::plan {
@@ -54,6 +59,45 @@ double machine_bytes() {
   double limit = 0;
   if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit) bytes = std::min(bytes, limit);
   return bytes;
+}
+
+void set_speed(const config::CommonConfig& config, const ExecContext& ctx, JobPlan& plan) {
+  RankSpeed& speed = plan.speed;
+  if (config.peak_tflops == "measured") {
+    speed.peak_flops = ops::peak_flops(ctx);
+    speed.origin = "measured here";
+    if (plan.generation_bytes > 0) speed.memory_bandwidth = measure_memory_bandwidth(ctx.threads());
+  } else {
+    const auto given = parse_double(config.peak_tflops);
+    if (!given || !(*given > 0)) {
+      fail(ErrorKind::kUsage, "{}: expected a number of TFLOP/s above 0, or measured, found '{}'", config.place_of("peak_tflops"),
+           config.peak_tflops);
+    }
+    speed.peak_flops = *given * 1e12;
+    speed.origin = "given";
+  }
+  if (config.memory_bandwidth) speed.memory_bandwidth = static_cast<double>(config.memory_bandwidth->bytes);
+  if (config.link_bandwidth) speed.link_bandwidth = static_cast<double>(config.link_bandwidth->bytes);
+}
+
+void set_device_memory(const config::CommonConfig& config, JobPlan& plan) {
+  if (config.device_memory) {
+    plan.device_memory = static_cast<double>(config.device_memory->bytes);
+    plan.device_memory_origin = "--device_memory";
+  } else if (!config.nodes && !config.ntasks_per_node) {
+    plan.device_memory = machine_bytes() / plan.ranks_per_node;
+    plan.device_memory_origin =
+        plan.ranks_per_node == 1 ? "this machine's" : fmt::format("this machine's, for each of {} ranks", plan.ranks_per_node);
+  }
+}
+
+bool holds_dimensions_alone(const std::string& model_folder) {
+  namespace fs = std::filesystem;
+  for (const auto& entry : fs::directory_iterator(model_folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") || name.starts_with("tokenizer")) return false;
+  }
+  return true;
 }
 
 }  // namespace r1::plan

@@ -79,7 +79,7 @@ Setup prepare(const config::GrpoConfig& config) {
   setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
   setup.model_config = models::load_model_config(setup.model_folder);
   models::make_model(setup.model_config);
-  if (config.planning() && holds_dimensions_alone(setup.model_folder)) {
+  if (config.planning() && plan::holds_dimensions_alone(setup.model_folder)) {
     setup.save_dtype = save_dtype_of(config, setup.model_config);
     return setup;
   }
@@ -142,8 +142,9 @@ void print_plan(const config::GrpoConfig& config, const Setup& setup) {
                                               (completions + config.per_device_train_batch_size - 1) / config.per_device_train_batch_size,
                                               config.per_device_train_batch_size));
   plan.more.emplace_back("rewards", join(config.reward_funcs, ", "));
-  set_speed(config, *ctx, plan);
-  print_training_plan(config, plan, below);
+  plan::set_speed(config, *ctx, plan);
+  plan::print_plan(config, plan, below);
+  preflight::check_disk_space(config.output_dir, plan.model_bytes, "the trained model");
 }
 
 std::string fingerprint(const GrpoPrompts& prompts) {

@@ -82,7 +82,7 @@ Setup prepare(const config::SftConfig& config) {
   setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
   setup.model_config = models::load_model_config(setup.model_folder);
   models::make_model(setup.model_config);  // an unknown architecture is told before data is read
-  if (config.planning() && holds_dimensions_alone(setup.model_folder)) {
+  if (config.planning() && plan::holds_dimensions_alone(setup.model_folder)) {
     setup.save_dtype = save_dtype_of(config, setup.model_config);
     return setup;
   }
@@ -158,9 +158,9 @@ void print_plan(const config::SftConfig& config, const Setup& setup) {
       is_whole ? ""
                : fmt::format(" (first {} of {} documents read; --plan full reads all)", data.summary.num_documents, dataset->num_rows()));
   plan.more.emplace_back("steps", fmt::format("{} ({} an epoch, {} rows a step)", inputs.max_steps, inputs.steps_per_epoch, rows_per_step));
-  set_speed(config, *ctx, plan);
-  print_training_plan(config, plan,
-                      data.first_row.empty() ? "" : fmt::format("first row    learnt between ⟦ and ⟧:\n{}\n", data.first_row));
+  plan::set_speed(config, *ctx, plan);
+  plan::print_plan(config, plan, data.first_row.empty() ? "" : fmt::format("first row    learnt between ⟦ and ⟧:\n{}\n", data.first_row));
+  preflight::check_disk_space(config.output_dir, plan.model_bytes, "the trained model");
 }
 
 /// A few rows of the test split whose completions the report shows.

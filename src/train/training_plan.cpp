@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -15,12 +14,9 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
-#include "config/loader.h"
 #include "data/sampler.h"
 #include "engine/kv_cache.h"
-#include "ops/peak.h"
 #include "plan/advice.h"
-#include "preflight/checks.h"
 #include "tensor/page_limit.h"
 #include "train/training_setup.h"
 
@@ -76,14 +72,7 @@ plan::JobPlan common_plan(const Config& config, const PlanInputs& inputs, const 
   plan.steps = inputs.max_steps;
   plan.recompute_factor = config.gradient_checkpointing ? 4.0 / 3 : 1;
   plan.memory = plan::plan_training(shape);
-  if (config.device_memory) {
-    plan.device_memory = static_cast<double>(config.device_memory->bytes);
-    plan.device_memory_origin = "--device_memory";
-  } else if (!config.nodes && !config.ntasks_per_node) {
-    plan.device_memory = plan::machine_bytes() / layout.ranks_per_node;
-    plan.device_memory_origin =
-        layout.ranks_per_node == 1 ? "this machine's" : fmt::format("this machine's, for each of {} ranks", layout.ranks_per_node);
-  }
+  plan::set_device_memory(config, plan);
   if (!plan.fits()) {
     const plan::TrainingLayout limits{config.per_device_train_batch_size, layout.nodes, layout.ranks_per_node, *plan.device_memory,
                                       plan.process};
@@ -248,34 +237,6 @@ plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inpu
   return plan;
 }
 
-void set_speed(const config::CommonConfig& config, const ExecContext& ctx, plan::JobPlan& plan) {
-  plan::RankSpeed& speed = plan.speed;
-  if (config.peak_tflops == "measured") {
-    speed.peak_flops = ops::peak_flops(ctx);
-    speed.origin = "measured here";
-    if (plan.generation_bytes > 0) speed.memory_bandwidth = plan::measure_memory_bandwidth(ctx.threads());
-  } else {
-    const auto given = parse_double(config.peak_tflops);
-    if (!given || !(*given > 0)) {
-      fail(ErrorKind::kUsage, "{}: expected a number of TFLOP/s above 0, or measured, found '{}'", config.place_of("peak_tflops"),
-           config.peak_tflops);
-    }
-    speed.peak_flops = *given * 1e12;
-    speed.origin = "given";
-  }
-  if (config.memory_bandwidth) speed.memory_bandwidth = static_cast<double>(config.memory_bandwidth->bytes);
-  if (config.link_bandwidth) speed.link_bandwidth = static_cast<double>(config.link_bandwidth->bytes);
-}
-
-bool holds_dimensions_alone(const std::string& model_folder) {
-  namespace fs = std::filesystem;
-  for (const auto& entry : fs::directory_iterator(model_folder)) {
-    const std::string name = entry.path().filename().string();
-    if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") || name.starts_with("tokenizer")) return false;
-  }
-  return true;
-}
-
 SftData longest_possible_rows(const config::SftConfig& config, const models::ModelConfig& model, std::int64_t num_documents) {
   class Rows : public TrainingRows {
    public:
@@ -300,17 +261,6 @@ SftData longest_possible_rows(const config::SftConfig& config, const models::Mod
   data.summary.num_targets = num_documents * (length - 1);
   data.rows = std::make_shared<Rows>(num_documents, length);
   return data;
-}
-
-void print_training_plan(const config::CommonConfig& config, const plan::JobPlan& plan, const std::string& below) {
-  if (config.plan_format == config::PlanFormat::kJson) {
-    fmt::print("{}", plan::to_json(plan));
-  } else {
-    fmt::print("{}{}\n{}", plan::to_text(plan), below, config::print_effective_configuration(config));
-  }
-  std::fflush(stdout);
-  if (!plan.fits()) fail(ErrorKind::kMemory, "{}", plan::refusal(plan));
-  if (plan.model_bytes > 0) preflight::check_disk_space(plan.output_dir, plan.model_bytes, "the trained model");
 }
 
 void require_memory(const plan::JobPlan& plan, int ranks_on_host) {

@@ -31,23 +31,14 @@ struct PlanInputs {
   int ranks_on_host = 1;  // of a job that is not planned but started
 };
 
-/// Memory, traffic and disk; times are empty until set_times.
+/// Memory, traffic and disk; times are empty until plan::set_speed.
 plan::JobPlan plan_sft(const config::SftConfig& config, const PlanInputs& inputs, const MicroBatchShapes& micro_batches,
                        const MicroBatchShapes* evaluation);
 /// longest_prompt: tokens.
 plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inputs, std::int64_t longest_prompt);
 
-/// Peak and bandwidths: given, else measured here.
-void set_speed(const config::CommonConfig& config, const ExecContext& ctx, plan::JobPlan& plan);
-
-/// A folder with a config.json and neither weights nor a tokenizer: enough to plan with.
-bool holds_dimensions_alone(const std::string& model_folder);
 /// Rows of max_length tokens in the place of a data set that cannot be tokenised; num_documents of them.
 SftData longest_possible_rows(const config::SftConfig& config, const models::ModelConfig& model, std::int64_t num_documents);
-
-/// The page, what belongs under it and the effective configuration, or the JSON object, to standard output; Error(kMemory) with the way
-/// out when the job does not fit.
-void print_training_plan(const config::CommonConfig& config, const plan::JobPlan& plan, const std::string& below);
 
 /// A job that is about to start: Error(kMemory) with the plan when the memory that is there (the process's limit, the control group,
 /// the machine) is certainly too small.

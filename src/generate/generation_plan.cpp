@@ -1,0 +1,99 @@
+#include "generate/generation_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/strings.h"
+#include "engine/kv_cache.h"
+#include "plan/advice.h"
+
+namespace r1::generate {
+namespace {
+
+parallel::WeightStorage storage_of(std::optional<config::GenerationDType> dtype) {
+  if (!dtype) return parallel::WeightStorage::kStored;
+  switch (*dtype) {
+    case config::GenerationDType::kBFloat16:
+      return parallel::WeightStorage::kBF16;
+    case config::GenerationDType::kInt8:
+      return parallel::WeightStorage::kInt8;
+    default:
+      return parallel::WeightStorage::kF32;
+  }
+}
+
+std::string layout_text(const GenerationJob& job, int num_ranks) {
+  const int of_a_replica = job.tensor_parallel_size * job.pipeline_parallel_size;
+  if (of_a_replica == 1) return num_ranks == 1 ? "" : "each rank the whole model";
+  return fmt::format("{} tensor × {} pipeline parallel, {} replica{}", job.tensor_parallel_size, job.pipeline_parallel_size,
+                     num_ranks / of_a_replica, num_ranks / of_a_replica == 1 ? "" : "s");
+}
+
+}  // namespace
+
+plan::JobPlan plan_generation(const config::CommonConfig& config, const GenerationJob& job, const ExecContext& ctx) {
+  const int of_a_replica = job.tensor_parallel_size * job.pipeline_parallel_size;
+  if (config.world_size % of_a_replica != 0 && config.world_size > 1) {
+    fail(ErrorKind::kUsage, "{} ranks: expected a multiple of tensor_parallel_size × pipeline_parallel_size = {}", config.world_size,
+         of_a_replica);
+  }
+  const int num_ranks = std::max(config.world_size, of_a_replica);
+  plan::InferenceShape shape;
+  shape.model = job.model;
+  shape.storage = storage_of(job.dtype);
+  shape.stored_dtype = job.model.torch_dtype;
+  shape.tensor_parallel_size = job.tensor_parallel_size;
+  shape.pipeline_parallel_size = job.pipeline_parallel_size;
+  shape.num_threads = std::max(1, ctx.threads().num_threads());
+  shape.engine.num_sequences = job.num_sequences;
+  shape.engine.prompt_length = job.longest_prompt;
+  shape.engine.max_model_len = job.max_model_len;
+  shape.engine.kv_cache_bytes = job.kv_cache_memory ? job.kv_cache_memory->bytes : 0;
+
+  plan::JobPlan plan;
+  plan.program = job.program;
+  plan.model = fmt::format("{}: {}", job.model_folder, job.model.model_type);
+  plan.nodes = config.nodes.value_or(1);
+  plan.ranks_per_node = std::max(1, num_ranks / plan.nodes);
+  plan.layout = layout_text(job, num_ranks);
+  plan.batch = fmt::format("a pass over 512 tokens, logits of {} sequences", job.num_sequences);
+  plan.process = plan::process_bytes();
+  plan::set_device_memory(config, plan);
+  if (config.device_memory) {
+    shape.engine.device_memory = config.device_memory->bytes;
+  } else if (plan.device_memory) {
+    shape.engine.device_memory = engine::available_host_bytes() / plan.ranks_per_node;
+  }
+  plan.memory = plan::plan_inference(shape);
+  if (!plan.fits()) {
+    const auto advice = plan::smallest_change(shape, *plan.device_memory, plan.process);
+    plan.advice = advice ? fmt::format("{}: {} a rank", advice->change, format_bytes(advice->needed))
+                         : "no storage and no number of ranks: shorter sequences (--max-model-len) or larger devices";
+  }
+
+  const double new_tokens =
+      static_cast<double>(std::min(job.max_new_tokens, std::max<std::int64_t>(1, job.max_model_len - job.longest_prompt)));
+  const double of_a_rank = std::ceil(static_cast<double>(job.num_samples) * of_a_replica / num_ranks);
+  const double length = static_cast<double>(job.longest_prompt) + new_tokens;
+  const double share = 1.0 / of_a_replica;
+  plan.generated_tokens = of_a_rank * new_tokens;
+  plan.generation_flops = of_a_rank * length * job.model.train_flops_per_token(length) / 3 * share;
+  const double turns = std::ceil(of_a_rank / job.num_sequences);
+  const double kv_token = plan.memory.kv_cache_one_sequence / static_cast<double>(job.max_model_len);
+  plan.generation_bytes = turns * new_tokens * plan.memory.weights +
+                          of_a_rank * kv_token * new_tokens * (static_cast<double>(job.longest_prompt) + new_tokens / 2);
+  if (job.tensor_parallel_size > 1) {
+    // Every projection is cut by its outputs; what comes out of attention, o_proj, the gated product and down_proj is gathered.
+    const models::ModelConfig& m = job.model;
+    const double gathered = static_cast<double>(m.num_attention_heads) * m.head_dim + 2.0 * static_cast<double>(m.hidden_size) +
+                            static_cast<double>(m.intermediate_size);
+    const double sent = 4 * gathered * m.num_hidden_layers * (job.tensor_parallel_size - 1) / job.tensor_parallel_size;
+    plan.more.emplace_back("traffic", fmt::format("{} sent by a rank for each token ({} gathers a layer)", format_bytes(sent), 4));
+  }
+  plan::set_speed(config, ctx, plan);
+  return plan;
+}
+
+}  // namespace r1::generate

@@ -1,0 +1,29 @@
+// The plan of a generation job (r1_generate, r1_bench): memory of a rank, time.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "config/generate_config.h"
+#include "plan/job_plan.h"
+
+namespace r1::generate {
+
+/// What the plan needs of either program's configuration.
+struct GenerationJob {
+  std::string program, model_folder;
+  models::ModelConfig model;
+  std::optional<config::GenerationDType> dtype;
+  int tensor_parallel_size = 1, pipeline_parallel_size = 1;
+  std::optional<config::ByteSize> kv_cache_memory;
+  int num_sequences = 1;            // in flight on a replica
+  std::int64_t longest_prompt = 1;  // tokens
+  std::int64_t max_model_len = 2, max_new_tokens = 1;
+  std::int64_t num_samples = 1;  // of the job
+};
+
+/// Memory, verdict, advice, speed and work. The context is this machine's, for its peak.
+plan::JobPlan plan_generation(const config::CommonConfig& config, const GenerationJob& job, const ExecContext& ctx);
+
+}  // namespace r1::generate
