@@ -151,6 +151,7 @@ void RunCheckpoints::check_replicas(std::int64_t step) {
 }
 
 RunCheckpoints::Action RunCheckpoints::after_step(std::int64_t step) {
+  last_step_ = step;
   if (config_.check_replicas_steps > 0 && step % config_.check_replicas_steps == 0) check_replicas(step);
   if (lock_) lock_->keep_alive();
   const bool saves = signals::take_save_request();
@@ -175,6 +176,7 @@ void RunCheckpoints::save(std::int64_t step, std::string trainer_json, Objective
 }
 
 void RunCheckpoints::finish() {
+  check_replicas(last_step_);
   if (num_replica_checks_ > 0) {
     log::info("replicas compared {} times, {:.3f} s each: the same bytes on all ranks", num_replica_checks_,
               replica_check_seconds_ / static_cast<double>(num_replica_checks_));

@@ -41,7 +41,7 @@ class RunCheckpoints {
   Action after_step(std::int64_t step);
   /// trainer_json: see TrainingState. Copies on several ranks are compared before.
   void save(std::int64_t step, std::string trainer_json, Objective& objective);
-  /// Until everything is on disk.
+  /// Until everything is on disk; copies are compared once more.
   void finish();
 
  private:
@@ -58,7 +58,7 @@ class RunCheckpoints {
   std::optional<checkpoint::TrainingState> state_;
   std::string resumed_from_;
   std::unique_ptr<checkpoint::Checkpointer> checkpointer_;
-  std::int64_t checked_step_ = 0;  // the last one whose replicas were compared
+  std::int64_t last_step_ = 0, checked_step_ = 0;  // after_step()'s last one; the last one whose replicas were compared
   std::int64_t num_replica_checks_ = 0;
   double replica_check_seconds_ = 0;
   std::optional<double> stop_at_;  // unix seconds; rank 0

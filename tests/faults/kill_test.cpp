@@ -141,11 +141,12 @@ void expect_each_sample_once(const std::vector<std::pair<std::int64_t, std::vect
 
 // Signals at random moments until the run is done.
 TEST_F(Faults, StoppedByUsr1AtRandomMomentsAChainOfRestartsEndsWithTheSameBytes) {
+  const std::size_t num_steps = std::getenv("R1_TEST_FULL") != nullptr ? 100 : 40;
   for (const std::string task : {"sft", "grpo"}) {
-    const std::vector<std::string> flags{"--max_steps=100", "--save_steps=40", "--save_total_limit=2"};
+    const std::vector<std::string> flags{fmt::format("--max_steps={}", num_steps), "--save_steps=16", "--save_total_limit=2"};
     const double seconds = seconds_of([&] { ASSERT_EQ(run(command(task, 2, task, flags)), 0) << log_text(); });
     const auto expected = losses(task);
-    ASSERT_EQ(expected.size(), 100);
+    ASSERT_EQ(expected.size(), num_steps);
     const auto trained = samples(task);
     expect_each_sample_once(trained, task == "sft" ? 1 : 2, task == "sft" ? 20 : 100);
     int num_stops = 0;
@@ -164,7 +165,7 @@ TEST_F(Faults, StoppedByUsr1AtRandomMomentsAChainOfRestartsEndsWithTheSameBytes)
         num_stops += code == 85 ? 1 : 0;
         if (code == 128 + SIGUSR1) break;
       }
-      if (code != 0) ASSERT_EQ(run(command(task, 2, name, {"--max_steps=100", "--resume_from_checkpoint=latest"})), 0) << log_text();
+      if (code != 0) ASSERT_EQ(run(command(task, 2, name, {flags[0], "--resume_from_checkpoint=latest"})), 0) << log_text();
       EXPECT_EQ(weights(name), weights(task)) << name;
       EXPECT_EQ(losses(name), expected) << name << ": each step once, with the same loss";
       EXPECT_EQ(samples(name), trained) << name;
@@ -230,7 +231,7 @@ TEST_F(Faults, ASecondTermEndsTheProcessAtOnce) {
 }
 
 TEST_F(Faults, Usr2SavesAndGoesOn) {
-  Disturbed job(command("sft", 1, "run", {"--max_steps=100000", "--save_strategy=no"}), environment(), log());
+  Disturbed job(command("sft", 2, "run", {"--max_steps=100000", "--save_strategy=no", "--async_save"}), environment(), log());
   for (int wait = 0; wait < 1000 && !fs::exists(out("run") + "/metrics.jsonl"); ++wait) sleep_seconds(0.01);
   job.signal_it(SIGUSR2);
   for (int wait = 0; wait < 1000 && !fs::exists(out("run") + "/latest"); ++wait) sleep_seconds(0.01);
