@@ -4,6 +4,7 @@
 
 #include "ops/checks.h"
 #include "ops/op_scope.h"
+#include "tensor/cuda_module.h"
 #include "tensor/raw_access.h"
 #include "tensor/unbacked_memory.h"
 
@@ -25,28 +26,44 @@ void copy_rows(const Tensor& from, const Tensor& to) {
   }
 }
 
-void require_cpu(const ExecContext& ctx, const char* op) {
-  if (ctx.device().kind == DeviceKind::kCuda) fail(ErrorKind::kUsage, "{}: this program has no CUDA module", op);
+// Between host memory and a CUDA device.
+void copy_cuda(const ExecContext& ctx, R1CudaCopy kind, const Tensor& from, const Tensor& to) {
+  if (from.num_elements() == 0) return;
+  const std::size_t element = size_of(from.dtype());
+  const bool is_one_piece = from.is_contiguous() && to.is_contiguous();
+  const std::size_t num_rows = is_one_piece ? 1 : static_cast<std::size_t>(from.dim(0)), row_bytes = from.num_bytes() / num_rows;
+  const auto pitch = [&](const Tensor& x) { return is_one_piece ? row_bytes : static_cast<std::size_t>(x.row_stride()) * element; };
+  check_cuda(
+      cuda_module().copy(ctx.device().index, kind, RawAccess::data(to), pitch(to), RawAccess::data(from), pitch(from), row_bytes, num_rows),
+      kind == R1_CUDA_TO_HOST ? "copy from the CUDA device" : "copy to the CUDA device");
 }
+
+bool is_cuda(const ExecContext& ctx) { return ctx.device().kind == DeviceKind::kCuda; }
 
 }  // namespace
 
 Tensor to_host(const ExecContext& ctx, const Tensor& x) {
-  require_cpu(ctx, "to_host");
   Tensor host = Tensor::host(x.shape(), x.dtype());
   OpScope scope(ctx, "to_host");
-  copy_rows(x, host);
+  if (is_cuda(ctx)) {
+    copy_cuda(ctx, R1_CUDA_TO_HOST, x, host);
+  } else {
+    copy_rows(x, host);
+  }
   return host;
 }
 
 void from_host(const ExecContext& ctx, const Tensor& host, Tensor& device) {
-  require_cpu(ctx, "from_host");
   require_dtype("from_host", "device", device, host.dtype());
   require_shape("from_host", "device", device, host.shape());
   require_contiguous("from_host", "host", host);
   if (host.device().kind != DeviceKind::kHost) fail(ErrorKind::kUsage, "from_host: the source is not a host tensor");
   OpScope scope(ctx, "from_host");
-  copy_rows(host, device);
+  if (is_cuda(ctx)) {
+    copy_cuda(ctx, R1_CUDA_TO_DEVICE, host, device);
+  } else {
+    copy_rows(host, device);
+  }
 }
 
 Tensor to_device(const ExecContext& ctx, const Tensor& host) {

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "tensor/cuda_module.h"
 
 namespace r1 {
 namespace {
@@ -22,14 +23,16 @@ std::optional<std::string> named_gpu() {
 
 }  // namespace
 
-Device choose_device(std::string_view choice) {
+Device choose_device(std::string_view choice, int local_rank) {
   if (choice == "cpu") return kCpuDevice;
   if (choice != "auto" && choice != "cuda") fail(ErrorKind::kUsage, "device: expected auto, cpu or cuda, found '{}'", choice);
   const std::optional<std::string> gpu = named_gpu();
   if (choice == "auto" && !gpu) return kCpuDevice;
-  fail(ErrorKind::kUsage,
-       "{}, but this build has no CUDA backend module (libr1_cuda.so); run on the CPU with --device cpu (or R1_DEVICE=cpu)",
-       gpu ? "a GPU was given to this process (" + *gpu + ")" : std::string("--device cuda was asked for"));
+  std::string problem;
+  const int num_devices = count_cuda_devices(&problem);
+  if (num_devices > 0) return {DeviceKind::kCuda, local_rank % num_devices};
+  fail(ErrorKind::kUsage, "{}, but CUDA cannot be used: {}; run on the CPU with --device cpu (or R1_DEVICE=cpu)",
+       gpu ? "a GPU was given to this process (" + *gpu + ")" : std::string("--device cuda was asked for"), problem);
 }
 
 }  // namespace r1

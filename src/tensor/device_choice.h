@@ -9,8 +9,9 @@
 namespace r1 {
 
 /// auto takes the CPU only when the process was given no GPU. When SLURM_JOB_GPUS, SLURM_GPUS_ON_NODE or
-/// CUDA_VISIBLE_DEVICES name one, or the choice is cuda, and it cannot be used, Error(kUsage) says what is missing:
-/// a GPU that was allocated must not idle unseen. "cpu" always gives the CPU.
-Device choose_device(std::string_view choice);
+/// CUDA_VISIBLE_DEVICES name one, or the choice is cuda, and it cannot be used, Error(kUsage) says what is missing (module, driver or
+/// device): a GPU that was allocated must not idle unseen. "cpu" always gives the CPU.
+/// local_rank: this process among those of its node; they take the visible devices in turn.
+Device choose_device(std::string_view choice, int local_rank = 0);
 
 }  // namespace r1

@@ -28,6 +28,10 @@ inline void copy_to_device(const ExecContext&, void* device, const void* host, s
 
 #else
 
+}  // namespace r1::ops
+#include <cuda_runtime.h>
+namespace r1::ops {
+
 /// The stream of the context's device. Defined by the CUDA module.
 cudaStream_t stream_of(const ExecContext& ctx);
 /// Throws Error(kInternal) with the kernel's name and CUDA's message unless the last launch was accepted.
@@ -35,14 +39,21 @@ void check_launch(const ExecContext& ctx, const char* name);
 /// Through pinned memory of the module: `host` may change after the call.
 void copy_to_device(const ExecContext& ctx, void* device, const void* host, std::size_t bytes);
 
+#if defined(__CUDACC__)
 template <typename... Parameters, typename... Arguments>
 void launch(const ExecContext& ctx, const char* name, void (*kernel)(Parameters...), LaunchGrid grid, unsigned num_threads,
             std::size_t shared_bytes, Arguments... arguments) {
+  // More than 48 KiB a block have to be asked for.
+  if (shared_bytes > (48U << 10)) {
+    cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         static_cast<int>(shared_bytes));
+  }
   // clang-format off
   kernel<<<dim3(grid.x, grid.y, grid.z), num_threads, shared_bytes, stream_of(ctx)>>>(static_cast<Parameters>(arguments)...);
   // clang-format on
   check_launch(ctx, name);
 }
+#endif
 
 inline void note_device_range(const void*, std::size_t) {}
 
