@@ -50,25 +50,18 @@ struct Setup {
   std::int64_t max_model_len = 0;
 };
 
-void refuse_what_is_not_there_yet(const config::GenerateConfig &config) {
-  for (const auto &[key, size] :
-       {std::pair{"tensor_parallel_size", config.tensor_parallel_size},
-        std::pair{"pipeline_parallel_size", config.pipeline_parallel_size}}) {
+void refuse_what_is_not_there_yet(const config::GenerateConfig& config) {
+  for (const auto& [key, size] : {std::pair{"tensor_parallel_size", config.tensor_parallel_size},
+                                  std::pair{"pipeline_parallel_size", config.pipeline_parallel_size}}) {
     if (size > 1 && !config.planning())
-      fail(ErrorKind::kUsage, "{}: {} is not part of this version; expected 1",
-           config.place_of(key), size);
+      fail(ErrorKind::kUsage, "{}: {} is not part of this version; expected 1", config.place_of(key), size);
   }
 }
 
-std::optional<text::ChatTemplate>
-chat_template_of(const config::GenerateConfig &config,
-                 const std::string &model_folder) {
-  if (config.chat_template_off)
-    return std::nullopt;
+std::optional<text::ChatTemplate> chat_template_of(const config::GenerateConfig& config, const std::string& model_folder) {
+  if (config.chat_template_off) return std::nullopt;
   std::optional<text::ChatTemplate> found =
-      config.chat_template
-          ? text::ChatTemplate::from_setting(*config.chat_template)
-          : text::ChatTemplate::load(model_folder);
+      config.chat_template ? text::ChatTemplate::from_setting(*config.chat_template) : text::ChatTemplate::load(model_folder);
   if (!found) {
     fail(ErrorKind::kUsage,
          "{} has no chat template: give one with --chat-template, or send "
@@ -78,67 +71,47 @@ chat_template_of(const config::GenerateConfig &config,
   return found;
 }
 
-std::int64_t max_model_len_of(const config::GenerateConfig &config,
-                              const models::ModelConfig &model) {
-  if (!config.max_model_len)
-    return model.max_position_embeddings;
+std::int64_t max_model_len_of(const config::GenerateConfig& config, const models::ModelConfig& model) {
+  if (!config.max_model_len) return model.max_position_embeddings;
   if (*config.max_model_len > model.max_position_embeddings) {
-    fail(ErrorKind::kUsage, "{}: {} is more than the model's {} positions",
-         config.place_of("max_model_len"), *config.max_model_len,
+    fail(ErrorKind::kUsage, "{}: {} is more than the model's {} positions", config.place_of("max_model_len"), *config.max_model_len,
          model.max_position_embeddings);
   }
   return *config.max_model_len;
 }
 
-Setup prepare(const config::GenerateConfig &config) {
+Setup prepare(const config::GenerateConfig& config) {
   Setup setup;
-  choose_device(config::enum_names(
-      config.device)[static_cast<std::size_t>(config.device)]);
+  choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)]);
   refuse_what_is_not_there_yet(config);
-  if (config.output_format == config::OutputFormat::kParquet &&
-      !io::parquet_available()) {
+  if (config.output_format == config::OutputFormat::kParquet && !io::parquet_available()) {
     fail(ErrorKind::kData,
          "{}: writing Parquet needs libr1_parquet.so; to get it: "
          "tools/install_deps.sh && make build. Or use "
          "--output-format jsonl",
          config.place_of("output_format"));
   }
-  setup.model_folder = hub::resolve(hub::Repository::kModel, config.model,
-                                    config.model_revision);
+  setup.model_folder = hub::resolve(hub::Repository::kModel, config.model, config.model_revision);
   setup.model_config = models::load_model_config(setup.model_folder);
-  models::make_model(
-      setup
-          .model_config); // an unknown architecture is told before data is read
+  models::make_model(setup.model_config);  // an unknown architecture is told before data is read
   setup.max_model_len = max_model_len_of(config, setup.model_config);
-  const bool has_dimensions_alone =
-      config.planning() && plan::holds_dimensions_alone(setup.model_folder);
+  const bool has_dimensions_alone = config.planning() && plan::holds_dimensions_alone(setup.model_folder);
   if (!has_dimensions_alone) {
     setup.tokenizer = text::Tokenizer::load(setup.model_folder);
-    setup.defaults = checkpoint::load_generation_defaults(setup.model_folder,
-                                                          *setup.tokenizer);
+    setup.defaults = checkpoint::load_generation_defaults(setup.model_folder, *setup.tokenizer);
     setup.chat_template = chat_template_of(config, setup.model_folder);
   }
 
-  setup.dataset = data::open_dataset(
-      {config.hf_dataset, config.hf_dataset_config, config.hf_dataset_split});
-  data::require_column(*setup.dataset, config.hf_dataset, config.prompt_column,
-                       "as the prompt (--prompt-column)");
-  setup.grid.num_rows =
-      std::min(setup.dataset->num_rows(),
-               config.max_samples.value_or(setup.dataset->num_rows()));
+  setup.dataset = data::open_dataset({config.hf_dataset, config.hf_dataset_config, config.hf_dataset_split});
+  data::require_column(*setup.dataset, config.hf_dataset, config.prompt_column, "as the prompt (--prompt-column)");
+  setup.grid.num_rows = std::min(setup.dataset->num_rows(), config.max_samples.value_or(setup.dataset->num_rows()));
   setup.grid.num_samples = config.num_generations;
   setup.grid.rows_per_part = kRowsPerPart;
-  if (has_dimensions_alone)
-    return setup;
+  if (has_dimensions_alone) return setup;
 
-  PromptSettings prompt_settings{config.prompt_column, config.prompt_template,
-                                 config.given("prompt_template"),
-                                 config.system_prompt,
+  PromptSettings prompt_settings{config.prompt_column, config.prompt_template, config.given("prompt_template"), config.system_prompt,
                                  !config.chat_template_off};
-  const auto chat =
-      setup.chat_template
-          ? data::make_chat_renderer(*setup.chat_template, *setup.tokenizer)
-          : nullptr;
+  const auto chat = setup.chat_template ? data::make_chat_renderer(*setup.chat_template, *setup.tokenizer) : nullptr;
   setup.prompts.emplace(std::move(prompt_settings), *setup.tokenizer, chat);
 
   setup.params.settings = choose_sampling(config, setup.defaults);
@@ -148,45 +121,37 @@ Setup prepare(const config::GenerateConfig &config) {
   setup.params.stop_token_ids = setup.defaults.eos_token_ids;
   setup.params.stop_texts = config.stop;
   if (config.num_generations > 1 && setup.params.settings.temperature == 0) {
-    log::warning("{} samples of each prompt at temperature 0 are all the same: "
-                 "give --temperature",
-                 config.num_generations);
+    log::warning(
+        "{} samples of each prompt at temperature 0 are all the same: "
+        "give --temperature",
+        config.num_generations);
   }
   return setup;
 }
 
-BuiltPrompt prompt_of(const config::GenerateConfig &config, const Setup &setup,
-                      std::int64_t row) {
+BuiltPrompt prompt_of(const config::GenerateConfig& config, const Setup& setup, std::int64_t row) {
   const Json values = setup.dataset->row(row);
-  return setup.prompts->build(
-      data::column_value(*setup.dataset, row, values, config.prompt_column),
-      setup.dataset->where(row));
+  return setup.prompts->build(data::column_value(*setup.dataset, row, values, config.prompt_column), setup.dataset->where(row));
 }
 
 /// Everything that the content of a sample depends on, and nothing that it does
 /// not depend on.
-Json job_description(const config::GenerateConfig &config, const Setup &setup) {
-  const ops::SamplingSettings &s = setup.params.settings;
+Json job_description(const config::GenerateConfig& config, const Setup& setup) {
+  const ops::SamplingSettings& s = setup.params.settings;
   Json stop_ids(setup.params.stop_token_ids), stop_texts(config.stop);
   return {{"model", config.model},
           {"model_hash", checkpoint::model_content_hash(setup.model_folder)},
           {"tokenizer_hash", setup.tokenizer->content_hash()},
-          {"chat_template_hash", setup.chat_template
-                                     ? Json(setup.chat_template->content_hash())
-                                     : Json()},
-          {"weight_storage",
-           config.dtype
-               ? Json(std::string(config::enum_names(
-                     *config.dtype)[static_cast<std::size_t>(*config.dtype)]))
-               : Json("as stored")},
+          {"chat_template_hash", setup.chat_template ? Json(setup.chat_template->content_hash()) : Json()},
+          {"weight_storage", config.dtype ? Json(std::string(config::enum_names(*config.dtype)[static_cast<std::size_t>(*config.dtype)]))
+                                          : Json("as stored")},
           {"dataset", config.hf_dataset},
           {"dataset_split", config.hf_dataset_split},
           {"dataset_hash", setup.dataset->content_hash()},
           {"num_rows", setup.grid.num_rows},
           {"prompt_column", config.prompt_column},
           {"prompt_template", config.prompt_template},
-          {"system_prompt",
-           config.system_prompt ? Json(*config.system_prompt) : Json()},
+          {"system_prompt", config.system_prompt ? Json(*config.system_prompt) : Json()},
           {"num_generations", config.num_generations},
           {"temperature", s.temperature},
           {"top_p", s.top_p},
@@ -200,146 +165,113 @@ Json job_description(const config::GenerateConfig &config, const Setup &setup) {
           {"stop_token_ids", std::move(stop_ids)},
           {"stop", std::move(stop_texts)},
           {"seed", config.seed},
-          {"output_format", std::string(config::enum_names(
-                                config.output_format)[static_cast<std::size_t>(
-                                config.output_format)])},
+          {"output_format", std::string(config::enum_names(config.output_format)[static_cast<std::size_t>(config.output_format)])},
           {"output_ids", config.output_ids}};
 }
 
-std::int64_t sequences_in_flight(const config::GenerateConfig &config) {
-  return std::min(kMaxResidentSequences, std::int64_t{config.input_batch_size} *
-                                             config.num_generations);
+std::int64_t sequences_in_flight(const config::GenerateConfig& config) {
+  return std::min(kMaxResidentSequences, std::int64_t{config.input_batch_size} * config.num_generations);
 }
 
-void print_plan(const config::GenerateConfig &config, const Setup &setup) {
+void print_plan(const config::GenerateConfig& config, const Setup& setup) {
   const auto ctx = make_cpu_context(config.num_threads);
   const std::int64_t checked =
-      config.plan == config::PlanMode::kFull
-          ? setup.grid.num_rows
-          : std::min<std::int64_t>(1000, setup.grid.num_rows);
+      config.plan == config::PlanMode::kFull ? setup.grid.num_rows : std::min<std::int64_t>(1000, setup.grid.num_rows);
   std::int64_t longest = 0, tokens = 0, too_long = 0;
   std::string prompts, below;
   if (setup.prompts) {
     for (std::int64_t row = 0; row < checked; ++row) {
-      const auto length =
-          static_cast<std::int64_t>(prompt_of(config, setup, row).ids.size());
+      const auto length = static_cast<std::int64_t>(prompt_of(config, setup, row).ids.size());
       longest = std::max(longest, length);
       tokens += length;
       too_long += length >= setup.max_model_len ? 1 : 0;
     }
-    prompts =
-        fmt::format("{} rows read: {:.0f} tokens on average, the longest has "
-                    "{}; {} leave no room within max_model_len {}",
-                    checked,
-                    static_cast<double>(tokens) /
-                        static_cast<double>(std::max<std::int64_t>(checked, 1)),
-                    longest, too_long, setup.max_model_len);
+    prompts = fmt::format(
+        "{} rows read: {:.0f} tokens on average, the longest has "
+        "{}; {} leave no room within max_model_len {}",
+        checked, static_cast<double>(tokens) / static_cast<double>(std::max<std::int64_t>(checked, 1)), longest, too_long,
+        setup.max_model_len);
     const BuiltPrompt first = prompt_of(config, setup, 0);
-    below = fmt::format("first prompt {} tokens:\n{}\n", first.ids.size(),
-                        first.text);
+    below = fmt::format("first prompt {} tokens:\n{}\n", first.ids.size(), first.text);
   } else {
-    longest =
-        std::max<std::int64_t>(1, setup.max_model_len - config.max_new_tokens);
-    log::notice("{}: neither a tokenizer nor weights: the plan takes every "
-                "prompt as {} tokens and checks no row",
-                config.model, longest);
+    longest = std::max<std::int64_t>(1, setup.max_model_len - config.max_new_tokens);
+    log::notice(
+        "{}: neither a tokenizer nor weights: the plan takes every "
+        "prompt as {} tokens and checks no row",
+        config.model, longest);
   }
-  plan::JobPlan plan = plan_generation(
-      config,
-      {.program = "r1_generate",
-       .model_folder = setup.model_folder,
-       .model = setup.model_config,
-       .dtype = config.dtype,
-       .tensor_parallel_size = config.tensor_parallel_size,
-       .pipeline_parallel_size = config.pipeline_parallel_size,
-       .kv_cache_memory = config.kv_cache_memory,
-       .num_sequences = static_cast<int>(sequences_in_flight(config)),
-       .longest_prompt = std::min(longest, setup.max_model_len - 1),
-       .max_model_len = setup.max_model_len,
-       .max_new_tokens = config.max_new_tokens,
-       .num_samples = setup.grid.num_items()},
-      *ctx);
-  plan.data = fmt::format("{}: {} rows × {} samples", config.hf_dataset,
-                          setup.grid.num_rows, setup.grid.num_samples);
-  if (!prompts.empty())
-    plan.more.emplace_back("prompts", prompts);
-  plan.more.emplace_back(
-      "samples",
-      fmt::format("at most {} tokens each, {} in all; end at ids {}",
-                  config.max_new_tokens,
-                  format_count(static_cast<double>(setup.grid.num_items() *
-                                                   config.max_new_tokens)),
-                  fmt::join(setup.params.stop_token_ids, ", ")));
+  plan::JobPlan plan = plan_generation(config,
+                                       {.program = "r1_generate",
+                                        .model_folder = setup.model_folder,
+                                        .model = setup.model_config,
+                                        .dtype = config.dtype,
+                                        .tensor_parallel_size = config.tensor_parallel_size,
+                                        .pipeline_parallel_size = config.pipeline_parallel_size,
+                                        .kv_cache_memory = config.kv_cache_memory,
+                                        .num_sequences = static_cast<int>(sequences_in_flight(config)),
+                                        .longest_prompt = std::min(longest, setup.max_model_len - 1),
+                                        .max_model_len = setup.max_model_len,
+                                        .max_new_tokens = config.max_new_tokens,
+                                        .num_samples = setup.grid.num_items()},
+                                       *ctx);
+  plan.data = fmt::format("{}: {} rows × {} samples", config.hf_dataset, setup.grid.num_rows, setup.grid.num_samples);
+  if (!prompts.empty()) plan.more.emplace_back("prompts", prompts);
+  plan.more.emplace_back("samples", fmt::format("at most {} tokens each, {} in all; end at ids {}", config.max_new_tokens,
+                                                format_count(static_cast<double>(setup.grid.num_items() * config.max_new_tokens)),
+                                                fmt::join(setup.params.stop_token_ids, ", ")));
   plan::print_plan(config, plan, below);
 }
 
-} // namespace
+}  // namespace
 
-void run_generate(const config::GenerateConfig &config, comm::World &world) {
+void run_generate(const config::GenerateConfig& config, comm::World& world) {
   const bool is_first_rank = world.rank() == 0;
   const Setup setup = prepare(config);
   if (config.planning()) {
-    if (is_first_rank)
-      print_plan(config, setup);
+    if (is_first_rank) print_plan(config, setup);
     return;
   }
 
   prompt_of(config, setup,
-            0); // a prompt of the wrong kind is told before the model is loaded
-  const OutputSettings output{config.hf_output_dataset, config.output_format,
-                              config.model, config.output_ids};
+            0);  // a prompt of the wrong kind is told before the model is loaded
+  const OutputSettings output{config.hf_output_dataset, config.output_format, config.model, config.output_ids};
   make_directories(output.folder);
   const Json job = job_description(config, setup);
-  SampleJournal journal(output.folder + "/_journal", job, setup.grid,
-                        world.rank());
+  SampleJournal journal(output.folder + "/_journal", job, setup.grid, world.rank());
   for (std::int64_t part = 0; part < setup.grid.num_parts(); ++part) {
-    if (std::filesystem::exists(part_path(output, part)))
-      journal.mark_part_finished(part);
+    if (std::filesystem::exists(part_path(output, part))) journal.mark_part_finished(part);
   }
   if (journal.num_finished() > 0) {
-    log::notice(
-        "{}: {} of {} samples are finished already; going on with the others",
-        output.folder, journal.num_finished(), setup.grid.num_items());
+    log::notice("{}: {} of {} samples are finished already; going on with the others", output.folder, journal.num_finished(),
+                setup.grid.num_items());
   }
 
   const bool is_complete = journal.num_finished() == setup.grid.num_items();
-  world.communicator().barrier("journals read"); // before any rank appends
+  world.communicator().barrier("journals read");  // before any rank appends
 
   const auto begin = std::chrono::steady_clock::now();
-  const auto elapsed = [&] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() -
-                                         begin)
-        .count();
-  };
+  const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   GenerationSummary summary;
   summary.num_ranks = world.world_size();
   if (!is_complete) {
     const auto ctx = make_cpu_context(config.num_threads);
-    const auto loaded = checkpoint::load_inference_model(
-        *ctx, setup.model_folder, weight_storage(config.dtype));
+    const auto loaded = checkpoint::load_inference_model(*ctx, setup.model_folder, weight_storage(config.dtype));
     engine::EngineOptions options;
     options.seed = static_cast<std::uint64_t>(config.seed);
     options.max_model_len = setup.max_model_len;
-    options.kv_cache_bytes =
-        config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
+    options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
     options.max_num_sequences = static_cast<int>(sequences_in_flight(config));
     options.ranks_on_host = world.topology().local_size;
-    engine::Engine engine(*ctx, *loaded->model, *loaded->runner,
-                          &*setup.tokenizer, options);
-    log::info("model: {}, {} parameters, {} of weights; {} rows × {} samples "
-              "on {} threads",
-              setup.model_config.model_type,
-              format_count(static_cast<double>(
-                  loaded->model->parameters().num_elements())),
-              format_bytes(static_cast<double>(loaded->store->num_bytes())),
-              setup.grid.num_rows, setup.grid.num_samples,
-              ctx->threads().num_threads());
+    engine::Engine engine(*ctx, *loaded->model, *loaded->runner, &*setup.tokenizer, options);
+    log::info(
+        "model: {}, {} parameters, {} of weights; {} rows × {} samples "
+        "on {} threads",
+        setup.model_config.model_type, format_count(static_cast<double>(loaded->model->parameters().num_elements())),
+        format_bytes(static_cast<double>(loaded->store->num_bytes())), setup.grid.num_rows, setup.grid.num_samples,
+        ctx->threads().num_threads());
     SamplingJob sampling;
-    sampling.prompt = [&](std::int64_t row) {
-      return prompt_of(config, setup, row).ids;
-    };
-    sampling.params = [params = std::make_shared<const engine::SamplingParams>(
-                           setup.params)](std::int64_t) { return params; };
+    sampling.prompt = [&](std::int64_t row) { return prompt_of(config, setup, row).ids; };
+    sampling.params = [params = std::make_shared<const engine::SamplingParams>(setup.params)](std::int64_t) { return params; };
     sampling.max_model_len = setup.max_model_len;
     sampling.max_resident = options.max_num_sequences;
     sampling.world_size = world.world_size();
@@ -349,31 +281,22 @@ void run_generate(const config::GenerateConfig &config, comm::World &world) {
       const engine::WorkQueue::Items items = queue.take(count);
       return ItemRange{items.begin, items.end};
     };
-    run_samples(engine, sampling, take, journal,
-                [&](const SamplingProgress &now) {
-                  progress.update(progress_state(now, elapsed()));
-                });
+    run_samples(engine, sampling, take, journal, [&](const SamplingProgress& now) { progress.update(progress_state(now, elapsed())); });
     progress.finish();
     summary.engine = engine.stats();
   }
   summary.seconds = elapsed();
-  for (const char stopped : world.communicator().host_gather_value<char>(
-           signals::stop_requested() ? 1 : 0, "samples complete")) {
-    if (stopped != 0)
-      throw signals::Stopped();
+  for (const char stopped : world.communicator().host_gather_value<char>(signals::stop_requested() ? 1 : 0, "samples complete")) {
+    if (stopped != 0) throw signals::Stopped();
   }
-  if (!is_first_rank)
-    return;
+  if (!is_first_rank) return;
 
   Json provenance = job;
   provenance["version"] = std::string(config::suite_version());
   write_output(output, *setup.dataset, journal, provenance);
-  write_generation_report(
-      config, setup.grid, journal, summary,
-      [&](std::int64_t row) { return prompt_of(config, setup, row).text; });
+  write_generation_report(config, setup.grid, journal, summary, [&](std::int64_t row) { return prompt_of(config, setup, row).text; });
   journal.remove_records();
-  log::info("{} rows in {} parts: {}", setup.grid.num_rows,
-            setup.grid.num_parts(), output.folder);
+  log::info("{} rows in {} parts: {}", setup.grid.num_rows, setup.grid.num_parts(), output.folder);
 }
 
-} // namespace r1::generate
+}  // namespace r1::generate
