@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -196,6 +197,15 @@ DatasetPtr open_countdown(const BuiltinName& name, const std::string& label, boo
 constexpr BuiltinTask kTasks[] = {{"chain", open_chain}, {"countdown", open_countdown}};
 
 }  // namespace
+
+std::optional<Difficulty> builtin_difficulty(std::string_view dataset_name, const Json& row) {
+  if (!is_builtin(dataset_name)) return std::nullopt;
+  const std::string task = parse_builtin_name(dataset_name).task;
+  if (task == "countdown") return Difficulty{"numbers", static_cast<std::int64_t>(row.at("nums").size())};
+  const Json& prompt = row.at("prompt");
+  const std::string text = prompt.is_string() ? prompt.get<std::string>() : prompt.at(0).at("content").get<std::string>();
+  return Difficulty{"multiplications", std::ranges::count(text, '*')};
+}
 
 bool is_builtin(std::string_view name) { return name.starts_with(kBuiltinPrefix); }
 

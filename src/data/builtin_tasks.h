@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,14 @@ DatasetPtr open_builtin(std::string_view name, std::string_view split);
 
 /// "chain" and "countdown".
 std::vector<std::string> builtin_task_names();
+
+/// What makes a row of a built-in task hard, for tables that show where a model gains: the multiplications of a chain, the numbers of a
+/// countdown. Nothing for other data sets.
+struct Difficulty {
+  std::string name;
+  std::int64_t value = 0;
+};
+std::optional<Difficulty> builtin_difficulty(std::string_view dataset_name, const Json& row);
 
 /// Last digit of a chain, strictly left to right: a digit, then `steps` pairs of operator and digit, each running value
 /// taken mod 10. NOT the usual precedence. The teacher of the training traces is hasty: it writes all running values with

@@ -10,6 +10,7 @@
 #include "data/sampler.h"
 #include "report/html_report.h"
 #include "train/advantages.h"
+#include "train/grpo_breakdown.h"
 #include "train/grpo_loss.h"
 #include "train/objective.h"
 #include "train/rollout.h"
@@ -25,6 +26,7 @@ struct GrpoParts {
   const GrpoPrompts* eval_prompts = nullptr;               // null: no evaluation
   checkpoint::InferenceModel* reference = nullptr;         // null: beta is 0
   std::vector<report::CompletionRecord>* shown = nullptr;  // completions for the report; rank 0
+  RewardBreakdown* breakdown = nullptr;                    // of a built-in task; rank 0
 };
 
 /// A step's completions are all generated before its first micro-batch, sorted by length and cut into micro-batches of

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "data/builtin_tasks.h"
 #include "train/grpo.h"
 
 namespace r1::train {
@@ -34,19 +35,29 @@ Json record_of(const RolloutCompletion& completion, const GrpoPrompts& prompts, 
   return record;
 }
 
+std::optional<data::Difficulty> difficulty_of(const config::GrpoConfig& config, const GrpoPrompts& prompts, std::int64_t prompt) {
+  if (!data::is_builtin(config.dataset_name)) return std::nullopt;
+  return data::builtin_difficulty(config.dataset_name, prompts.dataset->row(prompts.prompts[static_cast<std::size_t>(prompt)].row));
+}
+
 }  // namespace
 
 void GrpoObjective::step_logged(std::int64_t step) {
   std::string lines;
   std::int64_t last_prompt = -1;
   std::string prompt_text;
+  std::optional<data::Difficulty> difficulty;
   for (std::size_t i = 0; i < completions_.size(); ++i) {
     const RolloutCompletion& completion = completions_[i];
     if (completion.prompt != last_prompt) {
       last_prompt = completion.prompt;
+      difficulty = parts_.breakdown != nullptr ? difficulty_of(config_, parts_.prompts, completion.prompt) : std::nullopt;
       prompt_text = parts_.tokenizer.decode(*parts_.prompts.prompts[static_cast<std::size_t>(completion.prompt)].ids);
     }
     lines += to_json_line(record_of(completion, parts_.prompts, prompt_text, parts_.rewards, step)) + "\n";
+    if (difficulty && completion.rewards[0].value) {
+      parts_.breakdown->add(step, difficulty->name, difficulty->value, *completion.rewards[0].value);
+    }
     if (i < static_cast<std::size_t>(config_.num_completions_to_print)) {
       log::info("  {} → {}   reward {}", prompt_text, replace_all(completion.text, "\n", "⏎"),
                 completion.reward ? fmt::format("{:.3f}", *completion.reward) : "null");

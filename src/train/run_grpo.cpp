@@ -187,13 +187,15 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   const TrainerParts parts{*ctx, *model, *store, runner};
 
   TrainingReport training_report(config, "GRPO");
+  RewardBreakdown breakdown(setup.rewards->functions().front()->name());
   const GrpoParts grpo_parts{parts,
                              *setup.tokenizer,
                              *setup.rewards,
                              prompts,
                              eval_prompts ? &*eval_prompts : nullptr,
                              reference.get(),
-                             is_first_rank ? &training_report.completions() : nullptr};
+                             is_first_rank ? &training_report.completions() : nullptr,
+                             is_first_rank ? &breakdown : nullptr};
   GrpoObjective objective(grpo_parts, config, ranks_on_host);
   const std::int64_t max_steps = total_steps(config, objective.steps_per_epoch());
   const LrSchedule schedule = make_schedule(config, max_steps);
@@ -223,6 +225,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   log::info("memory: {} taken by tensors at the highest, {} planned",
             format_bytes(static_cast<double>(ctx->allocator().stats().peak_bytes)), format_bytes(plan.memory.allocated_peak));
   training_report.add_note(kAboutTheLoss);
+  if (auto table = breakdown.table()) training_report.add_table(std::move(*table));
   training_report.write(config.output_dir + "/report.html", trainer.history(), result);
   log::info("report: {}/report.html", config.output_dir);
 }

@@ -87,6 +87,7 @@ void TrainingReport::write(const std::string& path, const std::vector<report::Lo
                            fmt::format("{:.0f} % of the fp32 peak measured here", 100 * result.mean_fraction_of_peak)});
   page.headline.push_back({"first step", format_seconds(result.first_step_seconds), "after the start of the process"});
   page.notes = notes_;
+  page.tables = tables_;
   page.charts = report::charts_of(history);
   if (profile::enabled()) page.tables.push_back(time_by_zone());
   page.completions = completions_;

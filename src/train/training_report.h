@@ -17,6 +17,7 @@ class TrainingReport {
 
   std::vector<report::CompletionRecord>& completions() { return completions_; }
   void add_note(std::string note) { notes_.push_back(std::move(note)); }
+  void add_table(report::Table table) { tables_.push_back(std::move(table)); }
   void write(const std::string& path, const std::vector<report::LoggedRow>& history, const TrainResult& result) const;
 
  private:
@@ -24,6 +25,7 @@ class TrainingReport {
   std::string kind_;
   std::vector<report::CompletionRecord> completions_;
   std::vector<std::string> notes_;
+  std::vector<report::Table> tables_;
 };
 
 /// "22 November 2026 14:05, host n042, r1_train 0.1.0".

@@ -97,7 +97,8 @@ TEST_F(Grpo, LeavesModelMetricsCompletionsAndReport) {
   }
   EXPECT_NEAR(sum, 0, 1e-6);
   EXPECT_THAT(done.err, AllOf(HasSubstr("loss"), HasSubstr("first prompt"), HasSubstr(" → ")));
-  EXPECT_THAT(read_file(out() + "/report.html"), AllOf(HasSubstr("rewards/length"), HasSubstr("advantage")));
+  EXPECT_THAT(read_file(out() + "/report.html"),
+              AllOf(HasSubstr("rewards/length"), HasSubstr("advantage"), HasSubstr("length by multiplications")));
 }
 
 TEST_F(Grpo, GivesTheSameBytesTwiceAndWithOneAndTwoThreads) {
