@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "io/element_convert.h"
+#include "models/registry.h"
 
 namespace r1::checkpoint {
 namespace {
@@ -14,12 +15,12 @@ bool is_derived(std::string_view name, const models::ModelConfig& config) {
 
 void check_shape(const io::StoredTensor& stored, const nn::Parameter& parameter, const models::ModelConfig& config) {
   const Shape found(std::span<const std::int64_t>(stored.shape));
-  if (found == parameter.shape) return;
+  if (found == parameter.full_shape()) return;
   fail(ErrorKind::kModel,
        "{}: expected {} from config.json (hidden_size {}, intermediate_size {}, {} query and {} key/value heads × head_dim {}, vocab_size "
        "{}), "
        "{} has {}",
-       parameter.name, parameter.shape.to_string(), config.hidden_size, config.intermediate_size, config.num_attention_heads,
+       parameter.name, parameter.full_shape().to_string(), config.hidden_size, config.intermediate_size, config.num_attention_heads,
        config.num_key_value_heads, config.head_dim, config.vocab_size, stored.file, found.to_string());
 }
 
@@ -48,19 +49,25 @@ void load_weights(const std::string& folder, models::CausalLM& model, parallel::
 
 void load_weights(const std::string& folder, models::CausalLM& model, const SetValue& set_value) {
   const io::Safetensors files = io::Safetensors::open(folder);
-  const NameComparison names = compare_names(files, model);
+  // Of a part every rank checks the whole model: the files are wrong for all ranks or for none.
+  const std::unique_ptr<models::CausalLM> whole = model.part().is_whole(model.config()) ? nullptr : models::make_model(model.config());
+  models::CausalLM& all = whole ? *whole : model;
+  const NameComparison names = compare_names(files, all);
   if (!names.missing.empty()) {
-    fail(ErrorKind::kModel, "{}: {} of the model's {} tensors are in no file: {}{}", folder, names.missing.size(),
-         model.parameters().size(), first_few(names.missing),
-         names.extra.empty() ? "" : "; the files hold instead: " + first_few(names.extra));
+    fail(ErrorKind::kModel, "{}: {} of the model's {} tensors are in no file: {}{}", folder, names.missing.size(), all.parameters().size(),
+         first_few(names.missing), names.extra.empty() ? "" : "; the files hold instead: " + first_few(names.extra));
   }
-  model.parameters().for_each([&](nn::Parameter& parameter) { check_shape(files.at(parameter.name), parameter, model.config()); });
+  all.parameters().for_each([&](nn::Parameter& parameter) { check_shape(files.at(parameter.name), parameter, model.config()); });
   if (!names.extra.empty())
     log::notice("{}: {} tensors are not used by {}: {}", folder, names.extra.size(), model.config().model_type, first_few(names.extra));
   model.parameters().for_each([&](nn::Parameter& parameter) {
     const io::StoredTensor& stored = files.at(parameter.name);
     Tensor value = Tensor::host(parameter.shape, DType::kF32);
-    io::convert_to_f32(stored.dtype, stored.bytes, value.host_span<float>());
+    // The rows that are here lie together in the file; the others are not read.
+    const std::size_t row_bytes = stored.bytes.size() / static_cast<std::size_t>(parameter.full_rows);
+    const auto here = stored.bytes.subspan(static_cast<std::size_t>(parameter.first_row) * row_bytes,
+                                           static_cast<std::size_t>(parameter.shape[0]) * row_bytes);
+    io::convert_to_f32(stored.dtype, here, value.host_span<float>());
     set_value(parameter, value);
   });
 }

@@ -18,9 +18,9 @@ struct NameComparison {
 };
 NameComparison compare_names(const io::Safetensors& files, models::CausalLM& model);
 
-/// Fills every parameter, converting to f32. Throws Error(kModel) for a missing parameter or another shape, naming tensor,
-/// expected shape with its origin, found shape and file. Extra tensors are named in one notice. Nothing is written to the
-/// store before all names and shapes have been checked.
+/// Fills every parameter (of a part of a model: its rows), converting to f32. Throws Error(kModel) for a missing parameter or another
+/// shape, naming tensor, expected shape with its origin, found shape and file. Extra tensors are named in one notice. Nothing is written to
+/// the store before all names and shapes have been checked.
 void load_weights(const std::string& folder, models::CausalLM& model, parallel::ParameterStore& store);
 
 /// The same into anything that takes values: set_value(parameter, host f32 tensor of the parameter's shape).

@@ -35,6 +35,29 @@ DType stored_dtype(const io::Safetensors& files) {
   return std::ranges::all_of(files.tensors(), is_bf16) ? DType::kBF16 : DType::kF32;
 }
 
+/// Stages by the bytes that their weights take in this storage.
+models::ModelPart part_of(const models::ModelConfig& config, parallel::WeightStorage storage, DType stored, const ModelPlace& place) {
+  models::check_model_can_be_cut(config, place.tensor_size, place.num_stages);
+  models::ModelPart part{place.tensor_rank, place.tensor_size};
+  if (place.num_stages == 1) return part;
+  const auto whole = models::make_model(config);
+  const auto bytes_of_unit = [&](int unit) {
+    std::int64_t bytes = 0;
+    whole->parameters().for_each_of_unit(unit,
+                                         [&](nn::Parameter& parameter) { bytes += parallel::inference_bytes(parameter, storage, stored); });
+    return bytes;
+  };
+  // Units: embedding, layers, head. A tied table stands in the first and in the last stage.
+  std::vector<std::int64_t> layer_bytes;
+  for (int layer = 0; layer < config.num_hidden_layers; ++layer) layer_bytes.push_back(bytes_of_unit(1 + layer));
+  const std::int64_t embedding = bytes_of_unit(0), head = bytes_of_unit(1 + config.num_hidden_layers);
+  const std::vector<int> borders =
+      models::stage_borders(layer_bytes, embedding, head + (config.tie_word_embeddings ? embedding : 0), place.num_stages);
+  part.first_layer = borders[static_cast<std::size_t>(place.stage)];
+  part.end_layer = borders[static_cast<std::size_t>(place.stage) + 1];
+  return part;
+}
+
 }  // namespace
 
 GenerationDefaults load_generation_defaults(const std::string& folder, const text::Tokenizer& tokenizer) {
@@ -65,14 +88,18 @@ GenerationDefaults load_generation_defaults(const std::string& folder, const tex
   return defaults;
 }
 
-std::unique_ptr<InferenceModel> load_inference_model(const ExecContext& ctx, const std::string& folder, parallel::WeightStorage storage) {
+std::unique_ptr<InferenceModel> load_inference_model(const ExecContext& ctx, const std::string& folder, parallel::WeightStorage storage,
+                                                     const ModelPlace& place) {
   text::Tokenizer tokenizer = text::Tokenizer::load(folder);
   GenerationDefaults defaults = load_generation_defaults(folder, tokenizer);
   auto loaded =
       std::make_unique<InferenceModel>(InferenceModel{folder, std::move(tokenizer), std::move(defaults), nullptr, nullptr, nullptr});
-  loaded->model = models::make_model(models::load_model_config(folder));
+  const DType stored = stored_dtype(io::Safetensors::open(folder));
+  models::ModelConfig config = models::load_model_config(folder);
+  const models::ModelPart part = part_of(config, storage, stored, place);
+  loaded->model = models::make_model(std::move(config), part);
   nn::ParameterSet& parameters = loaded->model->parameters();
-  loaded->store = std::make_unique<parallel::InferenceStore>(ctx, parameters, storage, stored_dtype(io::Safetensors::open(folder)));
+  loaded->store = std::make_unique<parallel::InferenceStore>(ctx, parameters, storage, stored);
   loaded->runner = std::make_unique<nn::UnitRunner>(parameters, *loaded->store);
   load_weights(folder, *loaded->model,
                [&](const nn::Parameter& parameter, const Tensor& value) { loaded->store->set_value(parameter, value); });
@@ -88,6 +115,14 @@ std::string model_content_hash(const std::string& folder) {
     hash.update(stored.bytes.data(), stored.bytes.size());
   }
   return hash.hex_digest();
+}
+
+std::string model_content_hash(const std::string& folder, comm::Communicator& ranks) {
+  const std::string own = ranks.rank() == 0 ? model_content_hash(folder) : std::string();
+  const std::vector<std::byte> first = ranks.host_gather(std::as_bytes(std::span(own)), "hash of the model").front();
+  std::string hash(first.size(), ' ');
+  std::ranges::transform(first, hash.begin(), [](std::byte byte) { return static_cast<char>(byte); });
+  return hash;
 }
 
 }  // namespace r1::checkpoint

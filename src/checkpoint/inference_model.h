@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "models/causal_lm.h"
 #include "nn/unit_runner.h"
 #include "parallel/inference_store.h"
@@ -34,10 +35,20 @@ struct InferenceModel {
   std::unique_ptr<nn::UnitRunner> runner;
 };
 
-/// Loads a folder. storage: how weight matrices are kept (parallel/inference_store.h). Throws Error(kModel).
-std::unique_ptr<InferenceModel> load_inference_model(const ExecContext& ctx, const std::string& folder, parallel::WeightStorage storage);
+/// Which of a model's tensor_size × num_stages parts.
+struct ModelPlace {
+  int tensor_rank = 0, tensor_size = 1;
+  int stage = 0, num_stages = 1;  // of a pipeline; stages are cut so that their weights take about the same memory
+};
+
+/// Loads a folder, or one part of it: of the files only that part is read. storage: how weight matrices are kept
+/// (parallel/inference_store.h). Throws Error(kModel), and Error(kUsage) when the model cannot be cut into so many parts.
+std::unique_ptr<InferenceModel> load_inference_model(const ExecContext& ctx, const std::string& folder, parallel::WeightStorage storage,
+                                                     const ModelPlace& place = {});
 
 /// 32 hexadecimal digits over config.json and the contents of all tensor files: the provenance of what was generated.
 std::string model_content_hash(const std::string& folder);
+/// The same, computed on the first rank alone: the others need not read the whole model. Collective.
+std::string model_content_hash(const std::string& folder, comm::Communicator& ranks);
 
 }  // namespace r1::checkpoint

@@ -43,6 +43,8 @@ struct Completion {
   std::string text;  // decoded without special tokens, cut before the stop text; empty without a tokenizer
 };
 
+class RankLayout;
+
 struct EngineOptions {
   std::uint64_t seed = 42;
   std::int64_t max_model_len = 0;  // 0 = the model's max_position_embeddings
@@ -53,6 +55,11 @@ struct EngineOptions {
   std::int64_t max_batch_tokens = 512;  // tokens of one forward pass; longer prefills are cut into chunks
   int block_size = 32;
   bool prefix_cache = true;
+  /// The ranks that hold the model together; null: this one has all of it. All ranks of a group add the same requests in the same order
+  /// between the same steps, and get the same completions.
+  RankLayout* ranks = nullptr;
+  /// Asked on the drawing rank of several; its answer is stop_agreed() on all of them.
+  std::function<bool()> wants_to_stop;
 };
 
 /// What the last step did, and the sums since the engine was made.
@@ -64,6 +71,9 @@ struct EngineStats {
 };
 
 /// The model's values must be readable through the runner whenever step() is called. Not thread-safe.
+///
+/// In a pipeline each step() starts one batch on the first stage; as many batches as there are stages are under way, each with sequences
+/// and a cache of its own.
 class Engine {
  public:
   /// tokenizer may be null when no text is wanted and no request has stop texts. Throws Error(kMemory) when the cache cannot hold
@@ -76,7 +86,7 @@ class Engine {
   /// Throws Error(kData) for an empty prompt or one of max_model_len tokens or more, naming the row.
   void add(Request request);
   bool has_unfinished() const;
-  /// One forward pass. Returns the completions that it ended.
+  /// One forward pass. Returns the completions that it ended; in a pipeline, those of the pass that was started a round before.
   std::vector<Completion> step();
   /// All of them, in the order of the requests. Nothing else may be in flight.
   std::vector<Completion> generate(std::span<const Request> requests);
@@ -84,6 +94,8 @@ class Engine {
   /// The model has other values now: forgets the prefix cache. Nothing may be in flight.
   void weights_changed();
   const EngineStats& stats() const;
+  /// Whether options.wants_to_stop said so with the tokens that were drawn last: the same on all ranks of a group.
+  bool stop_agreed() const;
 
  private:
   class Impl;

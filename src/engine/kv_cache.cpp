@@ -13,7 +13,7 @@ std::int64_t kv_block_bytes(const models::CausalLM& model, int block_size) {
   const ops::AttentionHeads heads = model.heads();
   const std::int64_t elements =
       ops::key_cache_shape(1, heads, block_size).num_elements() + ops::value_cache_shape(1, heads, block_size).num_elements();
-  return elements * static_cast<std::int64_t>(sizeof(float)) * model.config().num_hidden_layers;
+  return elements * static_cast<std::int64_t>(sizeof(float)) * model.num_layers();
 }
 
 std::int64_t available_host_bytes() {
@@ -33,7 +33,7 @@ std::int64_t available_host_bytes() {
 
 KvCache::KvCache(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int block_size) {
   const ops::AttentionHeads heads = model.heads();
-  for (int layer = 0; layer < model.config().num_hidden_layers; ++layer) {
+  for (int layer = 0; layer < model.num_layers(); ++layer) {
     // Not touched here: pages come from the system as blocks are first written.
     layers_.push_back(
         {ctx.empty(ops::key_cache_shape(num_blocks, heads, block_size)), ctx.empty(ops::value_cache_shape(num_blocks, heads, block_size))});

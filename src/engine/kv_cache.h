@@ -1,4 +1,4 @@
-// The tensors behind the blocks: keys and values of all layers.
+// The tensors behind the blocks: keys and values of the layers and heads that this rank computes.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace r1::engine {
 
-/// Bytes of one block over all layers (f32).
+/// Bytes of one block over the layers and heads that are here (f32).
 std::int64_t kv_block_bytes(const models::CausalLM& model, int block_size);
 
 /// Memory that the process may still take, in bytes: the system's available memory, the control group's limit where there is a lower one.

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "comm/topology.h"
 #include "config/loader.h"
 #include "data/chat_renderer.h"
 #include "eval/task_registry.h"
@@ -24,16 +25,9 @@ namespace {
 
 constexpr std::int64_t kRowsPerPart = 5000;
 
-void refuse_what_is_not_there(const config::BenchConfig& config) {
-  for (const auto& [key, size] : {std::pair{"tensor_parallel_size", config.tensor_parallel_size},
-                                  std::pair{"pipeline_parallel_size", config.pipeline_parallel_size}}) {
-    if (size > 1 && !config.planning())
-      fail(ErrorKind::kUsage, "{}: {} is not part of this version; expected 1", config.place_of(key), size);
-  }
+void refuse_what_is_not_there() {
   if (!io::parquet_available()) {
-    fail(ErrorKind::kData,
-         "the details are Parquet files, which need libr1_parquet.so; to get "
-         "it: tools/install_deps.sh && make build");
+    fail(ErrorKind::kData, "the details are Parquet files, which need libr1_parquet.so; to get it: tools/install_deps.sh && make build");
   }
 }
 
@@ -46,8 +40,7 @@ std::int64_t max_model_len_of(const config::BenchConfig& config, const models::M
   return *config.max_model_len;
 }
 
-/// Flags, then the profile; generation_config.json is not read (design: a score
-/// must not depend on a file that a user may edit).
+/// Flags, then the profile; generation_config.json is not read (design: a score must not depend on a file that a user may edit).
 ops::SamplingSettings sampling_of(const config::BenchConfig& config) {
   config::SamplingArgs args = config;
   const bool is_head = config.profile == config::BenchProfile::kHead;
@@ -59,15 +52,11 @@ ops::SamplingSettings sampling_of(const config::BenchConfig& config) {
 void warn_of_limits(const config::BenchConfig& config, const BenchSetup& setup, const Task& task) {
   if (task.generation_size == 0) return;
   if (config.max_new_tokens < task.generation_size) {
-    log::warning(
-        "{}: max_new_tokens {} is below the task's {}: the score is "
-        "not comparable with published ones",
-        task.name, config.max_new_tokens, task.generation_size);
+    log::warning("{}: max_new_tokens {} is below the task's {}: the score is not comparable with published ones", task.name,
+                 config.max_new_tokens, task.generation_size);
   } else if (setup.max_model_len <= task.generation_size) {
-    log::warning(
-        "{}: the model has {} positions for prompt and answer, and "
-        "the task allows answers of {} tokens: longer ones are cut",
-        task.name, setup.max_model_len, task.generation_size);
+    log::warning("{}: the model has {} positions for prompt and answer, and the task allows answers of {} tokens: longer ones are cut",
+                 task.name, setup.max_model_len, task.generation_size);
   }
 }
 
@@ -120,10 +109,7 @@ PreparedTask prepare_task(const config::BenchConfig& config, const BenchSetup& s
                   {"seed", config.seed}};
   warn_of_limits(config, setup, task);
   if (prepared.num_samples > 1 && s.temperature == 0) {
-    log::warning(
-        "{}: {} samples of each problem at temperature 0 are all the "
-        "same: give --temperature",
-        task.name, prepared.num_samples);
+    log::warning("{}: {} samples of each problem at temperature 0 are all the same: give --temperature", task.name, prepared.num_samples);
   }
   prepared.task = std::move(task);
   return prepared;
@@ -131,29 +117,28 @@ PreparedTask prepare_task(const config::BenchConfig& config, const BenchSetup& s
 
 }  // namespace
 
-BenchSetup prepare_bench(const config::BenchConfig& config) {
+BenchSetup prepare_bench(const config::BenchConfig& config, comm::Communicator& ranks) {
   BenchSetup setup;
-  choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)]);
-  refuse_what_is_not_there(config);
+  setup.device = choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)],
+                               comm::topology_from_environment().local_rank);
+  refuse_what_is_not_there();
   setup.model_folder = hub::resolve(hub::Repository::kModel, config.model, config.model_revision);
   setup.model_config = models::load_model_config(setup.model_folder);
   models::make_model(setup.model_config);  // an unknown architecture is told before data is read
+  models::check_model_can_be_cut(setup.model_config, config.tensor_parallel_size, config.pipeline_parallel_size);
   setup.max_model_len = max_model_len_of(config, setup.model_config);
   if (config.planning() && plan::holds_dimensions_alone(setup.model_folder)) return setup;
   setup.tokenizer = text::Tokenizer::load(setup.model_folder);
   if (!config.chat_template_off) {
     setup.chat_template = text::ChatTemplate::load(setup.model_folder);
     if (!setup.chat_template) {
-      fail(ErrorKind::kUsage,
-           "{} has no chat template: send the problem as plain text with "
-           "--no-chat-template",
-           setup.model_folder);
+      fail(ErrorKind::kUsage, "{} has no chat template: send the problem as plain text with --no-chat-template", setup.model_folder);
     }
   }
   setup.params.settings = sampling_of(config);
   setup.params.max_new_tokens = config.max_new_tokens;
   setup.params.stop_token_ids = checkpoint::load_generation_defaults(setup.model_folder, *setup.tokenizer).eos_token_ids;
-  if (!config.planning()) setup.model_hash = checkpoint::model_content_hash(setup.model_folder);
+  if (!config.planning()) setup.model_hash = checkpoint::model_content_hash(setup.model_folder, ranks);
   const auto chat = setup.chat_template ? data::make_chat_renderer(*setup.chat_template, *setup.tokenizer) : nullptr;
   for (const std::string& name : task_names(config.tasks)) {
     Task task = open_task(name, {config.profile, config.data_dir, static_cast<std::uint64_t>(config.seed)});
@@ -182,8 +167,7 @@ void print_bench_plan(const config::BenchConfig& config, const BenchSetup& setup
     longest_of_all = std::max(longest_of_all, static_cast<std::int64_t>(longest));
     num_samples += prepared.grid.num_items();
     lines.emplace_back(
-        "task", fmt::format("{}: {} problems × {} samples, at most {} tokens in all; the "
-                            "longest prompt has {} tokens; {} "
+        "task", fmt::format("{}: {} problems × {} samples, at most {} tokens in all; the longest prompt has {} tokens; {} "
                             "prompts do not fit",
                             prepared.task.name, prepared.grid.num_rows, prepared.num_samples,
                             format_count(static_cast<double>(prepared.grid.num_items() * setup.params.max_new_tokens)), longest, too_long));
@@ -193,10 +177,8 @@ void print_bench_plan(const config::BenchConfig& config, const BenchSetup& setup
     constexpr std::int64_t kPromptTokens = 1024;
     longest_of_all = std::min(kPromptTokens, setup.max_model_len / 2);
     num_samples = config.max_num_sequences;
-    log::notice(
-        "{}: neither a tokenizer nor weights: the plan takes {} "
-        "problems of {} tokens and opens no task",
-        config.model, num_samples, longest_of_all);
+    log::notice("{}: neither a tokenizer nor weights: the plan takes {} problems of {} tokens and opens no task", config.model, num_samples,
+                longest_of_all);
   }
   plan::JobPlan plan = generate::plan_generation(config,
                                                  {.program = "r1_bench",

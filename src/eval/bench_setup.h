@@ -22,12 +22,14 @@ struct BenchSetup {
   std::optional<text::ChatTemplate> chat_template;
   engine::SamplingParams params;
   std::int64_t max_model_len = 0;
+  Device device;
   std::vector<PreparedTask> tasks;
 };
 
 /// Opens model and tasks, renders and encodes every prompt, reads every gold answer. Throws Error; what makes scores incomparable with
 /// published ones (a lower limit of tokens) is a warning.
-BenchSetup prepare_bench(const config::BenchConfig& config);
+/// Collective: the first rank hashes the model.
+BenchSetup prepare_bench(const config::BenchConfig& config, comm::Communicator& ranks);
 
 /// The effective configuration, the tasks with their first prompts, memory and work.
 void print_bench_plan(const config::BenchConfig& config, const BenchSetup& setup);

@@ -13,6 +13,7 @@
 #include "base/strings.h"
 #include "checkpoint/inference_model.h"
 #include "config/loader.h"
+#include "engine/rank_layout.h"
 #include "engine/work_queue.h"
 #include "eval/bench_report.h"
 #include "eval/bench_setup.h"
@@ -20,6 +21,7 @@
 #include "eval/results.h"
 #include "generate/sample_runner.h"
 #include "generate/sampling_choice.h"
+#include "ops/device_context.h"
 
 namespace r1::eval {
 namespace {
@@ -37,17 +39,24 @@ std::string journal_folder(const config::BenchConfig& config, const PreparedTask
 class Sampler {
  public:
   Sampler(const config::BenchConfig& config, const BenchSetup& setup, comm::World& world)
-      : setup_(setup), max_num_sequences_(config.max_num_sequences), world_(world), ctx_(make_cpu_context(config.num_threads)) {
-    loaded_ = checkpoint::load_inference_model(*ctx_, setup.model_folder, generate::weight_storage(config.dtype));
+      : setup_(setup),
+        max_num_sequences_(config.max_num_sequences),
+        world_(world),
+        ctx_(ops::make_context(setup.device, config.num_threads)),
+        ranks_(world.communicator(), config.tensor_parallel_size, config.pipeline_parallel_size) {
+    loaded_ = checkpoint::load_inference_model(*ctx_, setup.model_folder, generate::weight_storage(config.dtype),
+                                               {ranks_.tensor_rank(), ranks_.tensor_size(), ranks_.stage(), ranks_.num_stages()});
     engine::EngineOptions options;
     options.seed = static_cast<std::uint64_t>(config.seed);
     options.max_model_len = setup.max_model_len;
     options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
     options.max_num_sequences = config.max_num_sequences;
     options.ranks_on_host = world.topology().local_size;
+    options.ranks = &ranks_;
+    options.wants_to_stop = signals::stop_requested;
     engine_ = std::make_unique<engine::Engine>(*ctx_, *loaded_->model, *loaded_->runner, &*setup.tokenizer, options);
-    log::info("model: {}, {} parameters, {} of weights, {} threads", setup.model_config.model_type,
-              format_count(static_cast<double>(loaded_->model->parameters().num_elements())),
+    log::info("model: {}, {} parameters{}, {} of weights, {} threads", setup.model_config.model_type,
+              format_count(static_cast<double>(loaded_->model->parameters().num_elements())), ranks_.is_alone() ? "" : " on this rank",
               format_bytes(static_cast<double>(loaded_->store->num_bytes())), ctx_->threads().num_threads());
   }
 
@@ -59,15 +68,11 @@ class Sampler {
     job.params = [params = std::make_shared<const engine::SamplingParams>(setup_.params)](std::int64_t) { return params; };
     job.max_model_len = setup_.max_model_len;
     job.max_resident = max_num_sequences_;
-    job.world_size = world_.world_size();
+    job.ranks = &ranks_;
     engine::WorkQueue queue(world_.communicator(), prepared.grid.num_items());
-    const generate::TakeItems take = [&](std::int64_t count) {
-      const engine::WorkQueue::Items items = queue.take(count);
-      return generate::ItemRange{items.begin, items.end};
-    };
     report::Progress progress({.unit = "sample"});
     const auto begin = std::chrono::steady_clock::now();
-    generate::run_samples(*engine_, job, take, journal, [&](const generate::SamplingProgress& now) {
+    generate::run_samples(*engine_, job, generate::take_shared(*ctx_, queue, ranks_), journal, [&](const generate::SamplingProgress& now) {
       progress.update(generate::progress_state(now, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()));
     });
     progress.finish();
@@ -78,6 +83,7 @@ class Sampler {
   int max_num_sequences_;
   comm::World& world_;
   std::unique_ptr<ExecContext> ctx_;
+  engine::RankLayout ranks_;
   std::unique_ptr<checkpoint::InferenceModel> loaded_;
   std::unique_ptr<engine::Engine> engine_;
 };
@@ -113,7 +119,7 @@ void run_bench(const config::BenchConfig& config, comm::World& world) {
   }
   RunFacts facts;
   facts.start_time = seconds_since_1970();
-  const BenchSetup setup = prepare_bench(config);
+  const BenchSetup setup = prepare_bench(config, world.communicator());
   if (config.planning()) {
     if (is_first_rank) print_bench_plan(config, setup);
     return;

@@ -13,9 +13,11 @@
 #include "base/signals.h"
 #include "base/strings.h"
 #include "checkpoint/inference_model.h"
+#include "comm/topology.h"
 #include "config/loader.h"
 #include "data/chat_renderer.h"
 #include "data/open_dataset.h"
+#include "engine/rank_layout.h"
 #include "engine/work_queue.h"
 #include "generate/generation_plan.h"
 #include "generate/generation_report.h"
@@ -26,6 +28,7 @@
 #include "hub/resolve.h"
 #include "io/parquet_file.h"
 #include "models/registry.h"
+#include "ops/device_context.h"
 #include "preflight/checks.h"
 #include "report/progress.h"
 #include "tensor/device_choice.h"
@@ -48,24 +51,15 @@ struct Setup {
   engine::SamplingParams params;
   SampleGrid grid;
   std::int64_t max_model_len = 0;
+  Device device;
 };
-
-void refuse_what_is_not_there_yet(const config::GenerateConfig& config) {
-  for (const auto& [key, size] : {std::pair{"tensor_parallel_size", config.tensor_parallel_size},
-                                  std::pair{"pipeline_parallel_size", config.pipeline_parallel_size}}) {
-    if (size > 1 && !config.planning())
-      fail(ErrorKind::kUsage, "{}: {} is not part of this version; expected 1", config.place_of(key), size);
-  }
-}
 
 std::optional<text::ChatTemplate> chat_template_of(const config::GenerateConfig& config, const std::string& model_folder) {
   if (config.chat_template_off) return std::nullopt;
   std::optional<text::ChatTemplate> found =
       config.chat_template ? text::ChatTemplate::from_setting(*config.chat_template) : text::ChatTemplate::load(model_folder);
   if (!found) {
-    fail(ErrorKind::kUsage,
-         "{} has no chat template: give one with --chat-template, or send "
-         "plain text with --no-chat-template",
+    fail(ErrorKind::kUsage, "{} has no chat template: give one with --chat-template, or send plain text with --no-chat-template",
          model_folder);
   }
   return found;
@@ -82,18 +76,18 @@ std::int64_t max_model_len_of(const config::GenerateConfig& config, const models
 
 Setup prepare(const config::GenerateConfig& config) {
   Setup setup;
-  choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)]);
-  refuse_what_is_not_there_yet(config);
+  setup.device = choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)],
+                               comm::topology_from_environment().local_rank);
   if (config.output_format == config::OutputFormat::kParquet && !io::parquet_available()) {
     fail(ErrorKind::kData,
-         "{}: writing Parquet needs libr1_parquet.so; to get it: "
-         "tools/install_deps.sh && make build. Or use "
+         "{}: writing Parquet needs libr1_parquet.so; to get it: tools/install_deps.sh && make build. Or use "
          "--output-format jsonl",
          config.place_of("output_format"));
   }
   setup.model_folder = hub::resolve(hub::Repository::kModel, config.model, config.model_revision);
   setup.model_config = models::load_model_config(setup.model_folder);
   models::make_model(setup.model_config);  // an unknown architecture is told before data is read
+  models::check_model_can_be_cut(setup.model_config, config.tensor_parallel_size, config.pipeline_parallel_size);
   setup.max_model_len = max_model_len_of(config, setup.model_config);
   const bool has_dimensions_alone = config.planning() && plan::holds_dimensions_alone(setup.model_folder);
   if (!has_dimensions_alone) {
@@ -121,10 +115,7 @@ Setup prepare(const config::GenerateConfig& config) {
   setup.params.stop_token_ids = setup.defaults.eos_token_ids;
   setup.params.stop_texts = config.stop;
   if (config.num_generations > 1 && setup.params.settings.temperature == 0) {
-    log::warning(
-        "{} samples of each prompt at temperature 0 are all the same: "
-        "give --temperature",
-        config.num_generations);
+    log::warning("{} samples of each prompt at temperature 0 are all the same: give --temperature", config.num_generations);
   }
   return setup;
 }
@@ -134,13 +125,12 @@ BuiltPrompt prompt_of(const config::GenerateConfig& config, const Setup& setup, 
   return setup.prompts->build(data::column_value(*setup.dataset, row, values, config.prompt_column), setup.dataset->where(row));
 }
 
-/// Everything that the content of a sample depends on, and nothing that it does
-/// not depend on.
-Json job_description(const config::GenerateConfig& config, const Setup& setup) {
+/// Everything that the content of a sample depends on, and nothing that it does not depend on.
+Json job_description(const config::GenerateConfig& config, const Setup& setup, const std::string& model_hash) {
   const ops::SamplingSettings& s = setup.params.settings;
   Json stop_ids(setup.params.stop_token_ids), stop_texts(config.stop);
   return {{"model", config.model},
-          {"model_hash", checkpoint::model_content_hash(setup.model_folder)},
+          {"model_hash", model_hash},
           {"tokenizer_hash", setup.tokenizer->content_hash()},
           {"chat_template_hash", setup.chat_template ? Json(setup.chat_template->content_hash()) : Json()},
           {"weight_storage", config.dtype ? Json(std::string(config::enum_names(*config.dtype)[static_cast<std::size_t>(*config.dtype)]))
@@ -186,19 +176,14 @@ void print_plan(const config::GenerateConfig& config, const Setup& setup) {
       tokens += length;
       too_long += length >= setup.max_model_len ? 1 : 0;
     }
-    prompts = fmt::format(
-        "{} rows read: {:.0f} tokens on average, the longest has "
-        "{}; {} leave no room within max_model_len {}",
-        checked, static_cast<double>(tokens) / static_cast<double>(std::max<std::int64_t>(checked, 1)), longest, too_long,
-        setup.max_model_len);
+    prompts = fmt::format("{} rows read: {:.0f} tokens on average, the longest has {}; {} leave no room within max_model_len {}", checked,
+                          static_cast<double>(tokens) / static_cast<double>(std::max<std::int64_t>(checked, 1)), longest, too_long,
+                          setup.max_model_len);
     const BuiltPrompt first = prompt_of(config, setup, 0);
     below = fmt::format("first prompt {} tokens:\n{}\n", first.ids.size(), first.text);
   } else {
     longest = std::max<std::int64_t>(1, setup.max_model_len - config.max_new_tokens);
-    log::notice(
-        "{}: neither a tokenizer nor weights: the plan takes every "
-        "prompt as {} tokens and checks no row",
-        config.model, longest);
+    log::notice("{}: neither a tokenizer nor weights: the plan takes every prompt as {} tokens and checks no row", config.model, longest);
   }
   plan::JobPlan plan = plan_generation(config,
                                        {.program = "r1_generate",
@@ -232,11 +217,10 @@ void run_generate(const config::GenerateConfig& config, comm::World& world) {
     return;
   }
 
-  prompt_of(config, setup,
-            0);  // a prompt of the wrong kind is told before the model is loaded
+  prompt_of(config, setup, 0);  // a prompt of the wrong kind is told before the model is loaded
   const OutputSettings output{config.hf_output_dataset, config.output_format, config.model, config.output_ids};
   make_directories(output.folder);
-  const Json job = job_description(config, setup);
+  const Json job = job_description(config, setup, checkpoint::model_content_hash(setup.model_folder, world.communicator()));
   SampleJournal journal(output.folder + "/_journal", job, setup.grid, world.rank());
   for (std::int64_t part = 0; part < setup.grid.num_parts(); ++part) {
     if (std::filesystem::exists(part_path(output, part))) journal.mark_part_finished(part);
@@ -254,34 +238,33 @@ void run_generate(const config::GenerateConfig& config, comm::World& world) {
   GenerationSummary summary;
   summary.num_ranks = world.world_size();
   if (!is_complete) {
-    const auto ctx = make_cpu_context(config.num_threads);
-    const auto loaded = checkpoint::load_inference_model(*ctx, setup.model_folder, weight_storage(config.dtype));
+    const auto ctx = ops::make_context(setup.device, config.num_threads);
+    engine::RankLayout ranks(world.communicator(), config.tensor_parallel_size, config.pipeline_parallel_size);
+    const auto loaded = checkpoint::load_inference_model(*ctx, setup.model_folder, weight_storage(config.dtype),
+                                                         {ranks.tensor_rank(), ranks.tensor_size(), ranks.stage(), ranks.num_stages()});
     engine::EngineOptions options;
     options.seed = static_cast<std::uint64_t>(config.seed);
     options.max_model_len = setup.max_model_len;
     options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
     options.max_num_sequences = static_cast<int>(sequences_in_flight(config));
     options.ranks_on_host = world.topology().local_size;
+    options.ranks = &ranks;
+    options.wants_to_stop = signals::stop_requested;
     engine::Engine engine(*ctx, *loaded->model, *loaded->runner, &*setup.tokenizer, options);
-    log::info(
-        "model: {}, {} parameters, {} of weights; {} rows × {} samples "
-        "on {} threads",
-        setup.model_config.model_type, format_count(static_cast<double>(loaded->model->parameters().num_elements())),
-        format_bytes(static_cast<double>(loaded->store->num_bytes())), setup.grid.num_rows, setup.grid.num_samples,
-        ctx->threads().num_threads());
+    log::info("model: {}, {} parameters{}, {} of weights; {} rows × {} samples on {} threads", setup.model_config.model_type,
+              format_count(static_cast<double>(loaded->model->parameters().num_elements())), ranks.is_alone() ? "" : " on this rank",
+              format_bytes(static_cast<double>(loaded->store->num_bytes())), setup.grid.num_rows, setup.grid.num_samples,
+              ctx->threads().num_threads());
     SamplingJob sampling;
     sampling.prompt = [&](std::int64_t row) { return prompt_of(config, setup, row).ids; };
     sampling.params = [params = std::make_shared<const engine::SamplingParams>(setup.params)](std::int64_t) { return params; };
     sampling.max_model_len = setup.max_model_len;
     sampling.max_resident = options.max_num_sequences;
-    sampling.world_size = world.world_size();
+    sampling.ranks = &ranks;
     engine::WorkQueue queue(world.communicator(), setup.grid.num_items());
     report::Progress progress({.unit = "sample"});
-    const TakeItems take = [&](std::int64_t count) {
-      const engine::WorkQueue::Items items = queue.take(count);
-      return ItemRange{items.begin, items.end};
-    };
-    run_samples(engine, sampling, take, journal, [&](const SamplingProgress& now) { progress.update(progress_state(now, elapsed())); });
+    run_samples(engine, sampling, take_shared(*ctx, queue, ranks), journal,
+                [&](const SamplingProgress& now) { progress.update(progress_state(now, elapsed())); });
     progress.finish();
     summary.engine = engine.stats();
   }

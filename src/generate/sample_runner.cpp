@@ -34,7 +34,7 @@ SampleRecord to_record(engine::Completion completion) {
 class Feeder {
  public:
   Feeder(engine::Engine& engine, const SamplingJob& job, const TakeItems& take, SampleJournal& journal)
-      : engine_(engine), job_(job), take_(take), journal_(journal) {}
+      : engine_(engine), job_(job), take_(take), journal_(journal), num_groups_(job.ranks != nullptr ? job.ranks->num_groups() : 1) {}
 
   void fill() {
     while (!exhausted_ && in_flight_ < job_.max_resident) {
@@ -47,14 +47,22 @@ class Feeder {
       for (std::int64_t item = items.begin; item < items.end; ++item) start(item);
     }
   }
-  void finished() { --in_flight_; }
+  void finished(SampleRecord record) {
+    --in_flight_;
+    write(std::move(record));
+  }
 
  private:
-  /// A whole row at a time, so that its samples share a prefill; towards the end single samples, so that no rank idles behind another.
+  void write(const SampleRecord& record) {
+    if (job_.ranks == nullptr || job_.ranks->is_leader()) journal_.append(record);
+  }
+
+  /// A whole row at a time, so that its samples share a prefill; towards the end single samples, so that no group of ranks idles behind
+  /// another.
   std::int64_t count_to_take() const {
     const std::int64_t num_samples = journal_.grid().num_samples;
     const std::int64_t left = journal_.grid().num_items() - next_;
-    const bool is_end = left < std::int64_t{job_.world_size} * job_.max_resident && job_.world_size > 1;
+    const bool is_end = left < std::int64_t{num_groups_} * job_.max_resident && num_groups_ > 1;
     return is_end ? 1 : num_samples - next_ % num_samples;
   }
 
@@ -69,7 +77,7 @@ class Feeder {
       row_ = row;
     }
     if (static_cast<std::int64_t>(prompt_->size()) >= job_.max_model_len) {
-      journal_.append({row, sample, "", "prompt_too_long", {}});
+      write({row, sample, "", "prompt_too_long", {}});
       return;
     }
     engine_.add({static_cast<std::uint64_t>(row), static_cast<std::uint32_t>(sample), prompt_, params_, {}});
@@ -80,6 +88,7 @@ class Feeder {
   const SamplingJob& job_;
   const TakeItems& take_;
   SampleJournal& journal_;
+  int num_groups_;
   std::int64_t in_flight_ = 0, next_ = 0, row_ = -1;
   bool exhausted_ = false;
   std::shared_ptr<const std::vector<std::int32_t>> prompt_;
@@ -96,24 +105,34 @@ TakeItems take_all(std::int64_t num_items) {
   };
 }
 
+TakeItems take_shared(const ExecContext& ctx, engine::WorkQueue& queue, engine::RankLayout& ranks) {
+  return [&](std::int64_t count) {
+    engine::WorkQueue::Items items;
+    if (ranks.is_leader()) items = queue.take(count);
+    std::vector<std::int64_t> borders{items.begin, items.end};
+    ranks.share_from_leader(ctx, borders);
+    return ItemRange{borders[0], borders[1]};
+  };
+}
+
 void run_samples(engine::Engine& engine, const SamplingJob& job, const TakeItems& take, SampleJournal& journal,
                  const std::function<void(const SamplingProgress&)>& on_progress) {
   SamplingProgress progress;
   progress.total = journal.grid().num_items();
   progress.engine = &engine.stats();
   Feeder feeder(engine, job, take, journal);
+  const bool is_in_group = job.ranks != nullptr && !job.ranks->is_alone();
   while (true) {
     feeder.fill();
     if (!engine.has_unfinished()) break;
-    if (signals::stop_requested()) {
+    if (is_in_group ? engine.stop_agreed() : signals::stop_requested()) {
       journal.sync();
-      if (job.world_size == 1) throw signals::Stopped();
+      if (!is_in_group && (job.ranks == nullptr || job.ranks->num_groups() == 1)) throw signals::Stopped();
       break;  // the ranks stop together, after this call
     }
     for (engine::Completion& completion : engine.step()) {
-      feeder.finished();
       progress.new_tokens += static_cast<std::int64_t>(completion.ids.size());
-      journal.append(to_record(std::move(completion)));
+      feeder.finished(to_record(std::move(completion)));
     }
     progress.finished = journal.num_finished();
     if (on_progress) on_progress(progress);

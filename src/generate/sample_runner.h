@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/rank_layout.h"
+#include "engine/work_queue.h"
 #include "generate/sample_journal.h"
 #include "report/progress.h"
 
@@ -24,13 +26,16 @@ using TakeItems = std::function<ItemRange(std::int64_t count)>;
 
 /// All items for one rank alone.
 TakeItems take_all(std::int64_t num_items);
+/// From a queue that all ranks share: the leader of each group of ranks takes, and all ranks of the group get the same items. All three
+/// outlive the result.
+TakeItems take_shared(const ExecContext& ctx, engine::WorkQueue& queue, engine::RankLayout& ranks);
 
 struct SamplingJob {
   PromptSource prompt;
   std::function<std::shared_ptr<const engine::SamplingParams>(std::int64_t row)> params;
   std::int64_t max_model_len = 0;
-  int max_resident = 256;  // samples in the engine at a time: its max_num_sequences
-  int world_size = 1;
+  int max_resident = 256;               // samples in the engine at a time: its max_num_sequences
+  engine::RankLayout* ranks = nullptr;  // null: one rank alone
 };
 
 struct SamplingProgress {
@@ -40,7 +45,8 @@ struct SamplingProgress {
 };
 
 /// A prompt that leaves no room for a token within max_model_len becomes an empty sample with finish_reason prompt_too_long.
-/// on_progress is called after each step of the engine. Returns when this rank's share is in the journal and on disk.
+/// In a group of ranks the leader alone writes. on_progress is called after each step of the engine. Returns when this rank's share is in
+/// the journal and on disk.
 void run_samples(engine::Engine& engine, const SamplingJob& job, const TakeItems& take, SampleJournal& journal,
                  const std::function<void(const SamplingProgress&)>& on_progress);
 

@@ -7,8 +7,8 @@
 
 namespace r1::models {
 
-std::unique_ptr<CausalLM> make_qwen2(ModelConfig config);
-std::unique_ptr<CausalLM> make_llama(ModelConfig config);
-std::unique_ptr<CausalLM> make_qwen3(ModelConfig config);
+std::unique_ptr<CausalLM> make_qwen2(ModelConfig config, ModelPart part);
+std::unique_ptr<CausalLM> make_llama(ModelConfig config, ModelPart part);
+std::unique_ptr<CausalLM> make_qwen3(ModelConfig config, ModelPart part);
 
 }  // namespace r1::models

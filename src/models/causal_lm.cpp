@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "models/rope_scaling.h"
+#include "nn/tensor_parallel.h"
 #include "ops/copy.h"
 #include "ops/embedding.h"
 #include "ops/linear.h"
@@ -36,10 +37,17 @@ TokenBatch make_token_batch(const ExecContext& ctx, std::span<const std::int32_t
   return batch;
 }
 
-CausalLM::CausalLM(ModelConfig config) : config_(std::move(config)), rotary_(rope_inv_freq(config_), 1.0F, ops::RopeStyle::kHalf) {}
+CausalLM::CausalLM(ModelConfig config, ModelPart part)
+    : config_(std::move(config)),
+      part_(part),
+      widths_(gather_widths(config_, part.tensor_size)),
+      rotary_(rope_inv_freq(config_), 1.0F, ops::RopeStyle::kHalf) {
+  if (part_.end_layer < 0) part_.end_layer = config_.num_hidden_layers;
+}
 
 ops::AttentionHeads CausalLM::heads() const {
-  return {config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim,
+  const HeadShare share = head_share(config_, part_.tensor_rank, part_.tensor_size);
+  return {static_cast<int>(share.query.size()), static_cast<int>(share.key_value.size()), config_.head_dim,
           1.0F / std::sqrt(static_cast<float>(config_.head_dim))};
 }
 
@@ -47,40 +55,61 @@ nn::Init CausalLM::projection_init(std::int64_t fan_in, bool is_residual_output)
   return {nn::Init::Kind::kNormal, fan_in, is_residual_output, false};
 }
 
-void CausalLM::declare_embedding() {
-  embedding_unit_ = parameters_.begin_unit("embed_tokens");
-  embedding_ =
-      nn::PackedParameter(parameters_.declare("model.embed_tokens.weight", {config_.vocab_size, config_.hidden_size},
-                                              {nn::Init::Kind::kNormal, config_.hidden_size, false, true}, nn::TpAxis::kVocabulary));
+nn::PackedParameter CausalLM::declare_vocabulary(const char* name, nn::Init init) {
+  const IndexRange rows = even_share(config_.vocab_size, part_.tensor_rank, part_.tensor_size);
+  return nn::PackedParameter(
+      parameters_.declare_rows(name, {rows.size(), config_.hidden_size}, rows.begin, config_.vocab_size, init, nn::TpAxis::kVocabulary));
 }
 
-void CausalLM::begin_layer(int layer_index) { layer_units_.push_back(parameters_.begin_unit(fmt::format("layers.{}", layer_index))); }
+void CausalLM::declare_embedding() {
+  // The head of a tied model reads the same table.
+  if (!has_embedding() && !(has_head() && config_.tie_word_embeddings)) return;
+  embedding_unit_ = parameters_.begin_unit("embed_tokens");
+  embedding_ = declare_vocabulary("model.embed_tokens.weight", {nn::Init::Kind::kNormal, config_.hidden_size, false, true});
+}
 
-nn::Parameter& CausalLM::declare_in_layer(int layer_index, const char* suffix, Shape shape, nn::Init init, nn::TpAxis tp_axis) {
-  return parameters_.declare(fmt::format("model.layers.{}.{}", layer_index, suffix), shape, init, tp_axis);
+std::string CausalLM::layer_name(int layer_index) const { return fmt::format("layers.{}", part_.first_layer + layer_index); }
+
+void CausalLM::begin_layer(int layer_index) { layer_units_.push_back(parameters_.begin_unit(layer_name(layer_index))); }
+
+nn::Parameter& CausalLM::declare_in_layer(int layer_index, const char* suffix, Shape shape, nn::Init init) {
+  return parameters_.declare(fmt::format("model.{}.{}", layer_name(layer_index), suffix), shape, init);
+}
+
+nn::Parameter& CausalLM::declare_in_layer(int layer_index, const char* suffix, Shape shape, IndexRange rows, nn::Init init,
+                                          nn::TpAxis tp_axis) {
+  const Shape here = shape.rank() == 1 ? Shape{rows.size()} : Shape{rows.size(), shape[1]};
+  return parameters_.declare_rows(fmt::format("model.{}.{}", layer_name(layer_index), suffix), here, rows.begin, shape[0], init, tp_axis);
 }
 
 void CausalLM::declare_head() {
+  if (!has_head()) return;
   head_unit_ = parameters_.begin_unit("head");
   final_norm_ = nn::PackedParameter(parameters_.declare("model.norm.weight", {config_.hidden_size}, {nn::Init::Kind::kOnes}));
   if (config_.tie_word_embeddings) {
     head_ = embedding_;
   } else {
-    head_ = nn::PackedParameter(parameters_.declare("lm_head.weight", {config_.vocab_size, config_.hidden_size},
-                                                    projection_init(config_.hidden_size), nn::TpAxis::kVocabulary));
+    head_ = declare_vocabulary("lm_head.weight", projection_init(config_.hidden_size));
   }
 }
 
-nn::Activations CausalLM::decode(nn::Pass& pass, const TokenBatch& batch) {
+nn::Activations CausalLM::decode(nn::Pass& pass, const TokenBatch& batch, const nn::Activations& from_earlier_layers) {
+  R1_ASSERT((pass.tensor_parallel == nullptr ? 1 : pass.tensor_parallel->size()) == part_.tensor_size,
+            "the pass has other tensor-parallel ranks than the model");
   rotary_.reserve(pass.ctx, batch.num_positions);
-  const int embedding_unit[] = {embedding_unit_};
-  nn::Activations state = pass.runner.run(
-      embedding_unit, pass, {},
-      [&](nn::Pass& inner, const nn::Activations&) {
-        return nn::Activations{nn::embedding(inner, batch.input_ids, embedding_), {}};
-      },
-      nn::UnitRunner::Recompute::kNever);
-  for (int i = 0; i < config_.num_hidden_layers; ++i) {
+  nn::Activations state = from_earlier_layers;
+  if (has_embedding()) {
+    const int embedding_unit[] = {embedding_unit_};
+    state = pass.runner.run(
+        embedding_unit, pass, {},
+        [&](nn::Pass& inner, const nn::Activations&) {
+          if (inner.tensor_parallel == nullptr) return nn::Activations{nn::embedding(inner, batch.input_ids, embedding_), {}};
+          const Tensor rows = inner.tensor_parallel->embedding(inner.ctx, batch.input_ids, embedding_.value(), widths_.vocabulary_borders);
+          return nn::Activations{{rows, -1}, {}};
+        },
+        nn::UnitRunner::Recompute::kNever);
+  }
+  for (int i = 0; i < num_layers(); ++i) {
     const int unit[] = {layer_units_[static_cast<std::size_t>(i)]};
     // The batch outlives the tape: it is captured by value, tensors are shared views.
     state = pass.runner.run(
@@ -136,9 +165,10 @@ Tensor CausalLM::logits(nn::Pass& pass, const nn::Activations& state) {
   R1_ASSERT(pass.tape == nullptr, "logits() carries no gradient");
   return with_head(pass, state,
                    [&](nn::Pass& inner, const nn::Var& normed) {
-                     nn::Var out{inner.ctx.empty({normed.value.dim(0), config_.vocab_size}), -1};
+                     nn::Var out{inner.ctx.empty({normed.value.dim(0), head_.shape()[0]}), -1};
                      ops::linear(inner.ctx, normed.value, head_.value(), nullptr, out.value);
-                     return out;
+                     if (inner.tensor_parallel == nullptr) return out;
+                     return nn::Var{inner.tensor_parallel->gather_columns_at_first(inner.ctx, out.value, widths_.vocabulary, "logits"), -1};
                    })
       .value;
 }

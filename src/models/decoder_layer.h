@@ -25,7 +25,7 @@ struct LayerFeatures {
 /// A model whose layers are: norm, attention, norm, gated MLP. Architectures derive from it and say what differs.
 class DecoderModel : public CausalLM {
  protected:
-  DecoderModel(ModelConfig model_config, LayerFeatures features);
+  DecoderModel(ModelConfig model_config, ModelPart part, LayerFeatures features);
 
   nn::Activations layer(nn::Pass& pass, int layer_index, const nn::Activations& in, const TokenBatch& batch) override;
 
@@ -33,7 +33,12 @@ class DecoderModel : public CausalLM {
   void declare_attention(int layer_index, DecoderLayer& p);
   nn::PackedParameter declare_norm(int layer_index, const char* module, std::int64_t width);
   nn::Var attend(nn::Pass& pass, int layer_index, const nn::Var& x, const TokenBatch& batch);
-  nn::Linear declare_linear(int layer_index, std::vector<const char*> modules, std::vector<std::int64_t> out_features,
+  /// Output features of a projection: all of them, and those that are computed here.
+  struct OutFeatures {
+    std::int64_t total;
+    IndexRange here;
+  };
+  nn::Linear declare_linear(int layer_index, const std::vector<const char*>& modules, const std::vector<OutFeatures>& out_features,
                             std::int64_t in_features, bool bias, bool is_residual_output);
 
   LayerFeatures features_;

@@ -7,14 +7,15 @@ namespace {
 
 class Llama : public DecoderModel {
  public:
-  Llama(ModelConfig model_config, LayerFeatures features) : DecoderModel(std::move(model_config), features) {}
+  Llama(ModelConfig model_config, ModelPart model_part, LayerFeatures features)
+      : DecoderModel(std::move(model_config), model_part, features) {}
 };
 
 }  // namespace
 
-std::unique_ptr<CausalLM> make_llama(ModelConfig config) {
+std::unique_ptr<CausalLM> make_llama(ModelConfig config, ModelPart part) {
   const LayerFeatures features{.qkv_bias = config.attention_bias, .o_bias = config.attention_bias, .mlp_bias = config.mlp_bias};
-  return std::make_unique<Llama>(std::move(config), features);
+  return std::make_unique<Llama>(std::move(config), part, features);
 }
 
 }  // namespace r1::models

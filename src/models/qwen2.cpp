@@ -7,11 +7,11 @@ namespace {
 
 class Qwen2 : public DecoderModel {
  public:
-  explicit Qwen2(ModelConfig model_config) : DecoderModel(std::move(model_config), {.qkv_bias = true}) {}
+  Qwen2(ModelConfig model_config, ModelPart model_part) : DecoderModel(std::move(model_config), model_part, {.qkv_bias = true}) {}
 };
 
 }  // namespace
 
-std::unique_ptr<CausalLM> make_qwen2(ModelConfig config) { return std::make_unique<Qwen2>(std::move(config)); }
+std::unique_ptr<CausalLM> make_qwen2(ModelConfig config, ModelPart part) { return std::make_unique<Qwen2>(std::move(config), part); }
 
 }  // namespace r1::models

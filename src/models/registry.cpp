@@ -8,7 +8,7 @@ namespace {
 
 struct Entry {
   const char* model_type;
-  std::unique_ptr<CausalLM> (*make)(ModelConfig);
+  std::unique_ptr<CausalLM> (*make)(ModelConfig, ModelPart);
 };
 
 constexpr Entry kArchitectures[] = {
@@ -19,9 +19,9 @@ constexpr Entry kArchitectures[] = {
 
 }  // namespace
 
-std::unique_ptr<CausalLM> make_model(ModelConfig config) {
+std::unique_ptr<CausalLM> make_model(ModelConfig config, ModelPart part) {
   for (const Entry& entry : kArchitectures) {
-    if (config.model_type == entry.model_type) return entry.make(std::move(config));
+    if (config.model_type == entry.model_type) return entry.make(std::move(config), part);
   }
   fail(ErrorKind::kModel, "config.json: unknown model_type '{}'; known are {}", config.model_type, join(known_model_types(), ", "));
 }

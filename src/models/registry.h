@@ -10,8 +10,8 @@
 namespace r1::models {
 
 /// The model with its parameters declared; values are bound by a parameter store. Throws Error(kModel) for an unknown
-/// model_type, naming those that are known.
-std::unique_ptr<CausalLM> make_model(ModelConfig config);
+/// model_type, naming those that are known. part: what of it this rank holds.
+std::unique_ptr<CausalLM> make_model(ModelConfig config, ModelPart part = {});
 
 std::vector<std::string> known_model_types();
 

@@ -4,6 +4,8 @@
 
 namespace r1::nn {
 
+Shape Parameter::full_shape() const { return shape.rank() == 1 ? Shape{full_rows} : Shape{full_rows, shape[1]}; }
+
 int ParameterSet::begin_unit(std::string name) {
   units_.push_back({std::move(name), size(), 0, 0});
   return static_cast<int>(units_.size()) - 1;
@@ -17,6 +19,7 @@ Parameter& ParameterSet::declare(std::string name, Shape shape, Init init, TpAxi
   parameter.weight_decay = has_weight_decay(name);
   parameter.name = std::move(name);
   parameter.shape = shape;
+  parameter.full_rows = shape[0];
   parameter.unit = static_cast<int>(units_.size()) - 1;
   parameter.offset = unit.num_elements;
   parameter.init = init;
@@ -25,6 +28,15 @@ Parameter& ParameterSet::declare(std::string name, Shape shape, Init init, TpAxi
   ++unit.num_parameters;
   parameters_.push_back(std::move(parameter));
   return parameters_.back();
+}
+
+Parameter& ParameterSet::declare_rows(std::string name, Shape shape, std::int64_t first_row, std::int64_t full_rows, Init init,
+                                      TpAxis tp_axis) {
+  Parameter& parameter = declare(std::move(name), shape, init, tp_axis);
+  R1_ASSERT(first_row >= 0 && first_row + shape[0] <= full_rows, parameter.name + ": rows outside of the parameter");
+  parameter.first_row = first_row;
+  parameter.full_rows = full_rows;
+  return parameter;
 }
 
 Parameter* ParameterSet::find(std::string_view name) {

@@ -28,7 +28,9 @@ enum class TpAxis : std::uint8_t { kReplicated, kOutput, kInput, kVocabulary };
 
 struct Parameter {
   std::string name;  // Hugging Face's name
-  Shape shape;
+  Shape shape;       // of the rows that are here
+  /// Of a tensor-parallel rank: `shape` is rows [first_row, first_row + shape[0]) of the whole parameter's full_rows. Else all of them.
+  std::int64_t first_row = 0, full_rows = 0;
   int unit = 0;             // index of the unit that is gathered, reduced and freed as one
   std::int64_t offset = 0;  // first element in the unit's flat buffer
   Init init;
@@ -40,6 +42,8 @@ struct Parameter {
   bool grad_written = false;  // whether this micro-batch has already written grad
 
   std::int64_t num_elements() const { return shape.num_elements(); }
+  /// As in the model's files.
+  Shape full_shape() const;
 };
 
 /// One group of parameters that travels together: an embedding, a decoder layer, the head.
@@ -55,6 +59,8 @@ class ParameterSet {
   /// Starts the next unit; declarations that follow belong to it.
   int begin_unit(std::string name);
   Parameter& declare(std::string name, Shape shape, Init init, TpAxis tp_axis = TpAxis::kReplicated);
+  /// Some rows of a parameter: `shape` is theirs.
+  Parameter& declare_rows(std::string name, Shape shape, std::int64_t first_row, std::int64_t full_rows, Init init, TpAxis tp_axis);
 
   const std::vector<Unit>& units() const { return units_; }
   Parameter& at(int index) { return parameters_[static_cast<std::size_t>(index)]; }

@@ -11,12 +11,14 @@
 namespace r1::nn {
 
 class UnitRunner;
+class TensorParallel;
 
 /// What every differentiable function needs to know about the pass it runs in.
 struct Pass {
   const ExecContext& ctx;
   UnitRunner& runner;
-  Tape* tape = nullptr;  // null: inference, nothing is saved
+  Tape* tape = nullptr;                       // null: inference, nothing is saved
+  TensorParallel* tensor_parallel = nullptr;  // the ranks that share each layer; null: this one has all of it. Inference only.
 };
 
 /// What flows from unit to unit: the branch's output and the residual stream it is still to be added to.

@@ -39,11 +39,11 @@ Quantised quantise_rows(const Tensor& host_f32) {
 
 }  // namespace
 
-DType InferenceStore::dtype_of(const nn::Parameter& parameter) const {
+DType inference_dtype(const nn::Parameter& parameter, WeightStorage storage, DType stored_dtype) {
   if (parameter.shape.rank() != 2) return DType::kF32;
-  switch (storage_) {
+  switch (storage) {
     case WeightStorage::kStored:
-      return stored_dtype_ == DType::kBF16 ? DType::kBF16 : DType::kF32;
+      return stored_dtype == DType::kBF16 ? DType::kBF16 : DType::kF32;
     case WeightStorage::kF32:
       return DType::kF32;
     case WeightStorage::kBF16:
@@ -52,6 +52,12 @@ DType InferenceStore::dtype_of(const nn::Parameter& parameter) const {
       return parameter.tp_axis == nn::TpAxis::kVocabulary ? DType::kBF16 : DType::kI8;
   }
   return DType::kF32;
+}
+
+std::int64_t inference_bytes(const nn::Parameter& parameter, WeightStorage storage, DType stored_dtype) {
+  const DType dtype = inference_dtype(parameter, storage, stored_dtype);
+  const std::int64_t scales = dtype == DType::kI8 ? rows_of(parameter) * static_cast<std::int64_t>(sizeof(float)) : 0;
+  return parameter.num_elements() * static_cast<std::int64_t>(size_of(dtype)) + scales;
 }
 
 InferenceStore::InferenceStore(const ExecContext& ctx, nn::ParameterSet& parameters, WeightStorage storage, DType stored_dtype)

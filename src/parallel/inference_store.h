@@ -15,6 +15,10 @@ enum class WeightStorage : std::uint8_t {
   kInt8,  // projections: int8 with one f32 scale per output row (symmetric, scale = max |w| / 127); embedding and head bf16
 };
 
+/// What matrices and vectors of a model are kept in, and what a parameter takes so.
+DType inference_dtype(const nn::Parameter& parameter, WeightStorage storage, DType stored_dtype);
+std::int64_t inference_bytes(const nn::Parameter& parameter, WeightStorage storage, DType stored_dtype);
+
 class InferenceStore : public nn::UnitHooks {
  public:
   /// stored_dtype: what kStored means. Room for all values is taken at once.
@@ -34,7 +38,7 @@ class InferenceStore : public nn::UnitHooks {
   void gradients_ready(int unit) override;
 
  private:
-  DType dtype_of(const nn::Parameter& parameter) const;
+  DType dtype_of(const nn::Parameter& parameter) const { return inference_dtype(parameter, storage_, stored_dtype_); }
 
   const ExecContext& ctx_;
   nn::ParameterSet& parameters_;
