@@ -40,6 +40,7 @@ std::optional<report::Table> RewardBreakdown::table() const {
                       {difficulty_name_, "at the start", "completions", "at the end", "completions"},
                       {}};
   for (const auto& [difficulty, parts] : rows) {
+    if (parts.first.count + parts.second.count == 0) continue;  // met in between alone
     table.rows.push_back({std::to_string(difficulty), mean(parts.first), std::to_string(parts.first.count), mean(parts.second),
                           std::to_string(parts.second.count)});
   }
