@@ -82,7 +82,7 @@ class MpiCommunicator : public Communicator {
     R1_ASSERT(static_cast<int>(counts.size()) == size_, "all_gather: one count for each rank");
     R1_ASSERT(shard.num_elements() == counts[static_cast<std::size_t>(rank_)], "all_gather: the shard has another size than its count");
     auto operation = begin(CollectiveKind::kAllGather, what, full.num_elements());
-    operation->buffers.emplace_back(shard);
+    operation->buffers.emplace_back(shard, TransferBytes::Use::kRead);
     operation->buffers.emplace_back(full);
     operation->phases.push_back([this, own_counts = std::vector<std::int64_t>(counts.begin(), counts.end())](MpiOperation& o) {
       const std::span<const std::byte> mine = o.buffers[o.buffers.size() - 2].bytes();
@@ -103,7 +103,8 @@ class MpiCommunicator : public Communicator {
                       std::string_view what) override {
     R1_ASSERT(static_cast<int>(counts.size()) == size_, "reduce_scatter: one count for each rank");
     auto operation = begin(CollectiveKind::kReduceScatter, what, full.num_elements());
-    const std::span<std::byte> from = operation->buffers.emplace_back(full).bytes(), to = operation->buffers.emplace_back(shard).bytes();
+    const std::span<std::byte> from = operation->buffers.emplace_back(full, TransferBytes::Use::kRead).bytes(),
+                               to = operation->buffers.emplace_back(shard).bytes();
     std::vector<int> int_counts;
     for (const std::int64_t count : counts) int_counts.push_back(mpi_count(count));
     operation->phases.push_back([from, to, int_counts, type = mpi_type(full.dtype()), size = size_](MpiOperation& o) {
@@ -118,7 +119,7 @@ class MpiCommunicator : public Communicator {
     R1_ASSERT(static_cast<int>(send_ranges.size()) == size_ && send_ranges.size() == recv_ranges.size(),
               "all_to_all: one range for each rank");
     auto operation = begin(CollectiveKind::kAllToAll, what, -1);
-    operation->buffers.emplace_back(send);
+    operation->buffers.emplace_back(send, TransferBytes::Use::kRead);
     operation->buffers.emplace_back(recv);
     operation->phases.push_back([this, to_ranges = std::vector<ElementRange>(send_ranges.begin(), send_ranges.end()),
                                  from_ranges = std::vector<ElementRange>(recv_ranges.begin(), recv_ranges.end())](MpiOperation& o) {

@@ -80,6 +80,9 @@ void MpiOperation::wait() {
     --transport.num_callers_waiting_;
   }
   lock.unlock();
+  if (error_.empty()) {
+    for (TransferBytes& buffer : buffers) buffer.publish();
+  }
   buffers.clear();
   if (on_waited) on_waited(now_seconds() - start);
   if (!error_.empty()) throw Error(ErrorKind::kComm, error_);

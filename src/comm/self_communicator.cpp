@@ -42,6 +42,7 @@ class LocalCounter : public SharedCounter {
 void copy_elements(const Tensor& from, ElementRange from_range, const Tensor& to, ElementRange to_range) {
   R1_ASSERT(from_range.size() == to_range.size(), "a transfer of one rank must send as much as it receives");
   if (from_range.size() == 0) return;
+  if (copy_on_device(from, from_range.begin, to, to_range.begin, from_range.size())) return;
   const TransferBytes source(from), target(to);
   std::memmove(target.elements(to_range.begin, to_range.end).data(), source.elements(from_range.begin, from_range.end).data(),
                source.elements(from_range.begin, from_range.end).size());

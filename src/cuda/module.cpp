@@ -52,6 +52,7 @@ const char* describe_device(std::int32_t index, R1CudaDevice* result) {
     std::snprintf(result->name, sizeof result->name, "%s", properties.name);
     result->compute_capability = properties.major * 10 + properties.minor;
     result->num_multiprocessors = properties.multiProcessorCount;
+    std::memcpy(result->uuid, &properties.uuid, sizeof result->uuid);
     device(index);
     std::size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "device memory");

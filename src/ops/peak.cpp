@@ -5,6 +5,7 @@
 
 #include "base/profile.h"
 #include "ops/dispatch.h"
+#include "tensor/cuda_module.h"
 
 #if defined(R1_X86_VARIANTS)
 #include <immintrin.h>
@@ -62,9 +63,30 @@ double run(CpuIsa isa, std::int64_t rounds) {
   return run_portable(rounds);
 }
 
+// A GPU's peak is what its matrix products in f32 reach: squares that grow until one takes a millisecond.
+double measure_cuda_peak_flops(const ExecContext& ctx) {
+  const R1CudaModule& module = cuda_module();
+  double best = 0, shortest = 0;
+  for (std::int64_t size = 512; size <= 8192 && shortest < 1e-3; size *= 2) {
+    Tensor x = ctx.empty({size, size}), weight = ctx.empty({size, size}), out = ctx.empty({size, size});
+    op_table(ctx).fill(ctx, x, 0);
+    op_table(ctx).fill(ctx, weight, 0);
+    for (int attempt = 0; attempt < 4; ++attempt) {  // the first one chooses the algorithm
+      double seconds = 0;
+      check_cuda(module.begin_timing(ctx.device().index), "measuring the peak");
+      op_table(ctx).linear(ctx, x, weight, nullptr, out);
+      check_cuda(module.end_timing(ctx.device().index, &seconds), "measuring the peak");
+      shortest = attempt == 0 ? seconds : std::min(shortest, seconds);
+    }
+    best = std::max(best, 2.0 * static_cast<double>(size * size * size) / shortest);
+  }
+  return best;
+}
+
 }  // namespace
 
 double measure_peak_flops(const ExecContext& ctx) {
+  if (ctx.device().kind == DeviceKind::kCuda) return measure_cuda_peak_flops(ctx);
   ThreadPool& threads = ctx.threads();
   constexpr std::int64_t kRounds = 1 << 18;
   constexpr int kTries = 6;  // the best one: others of this machine's jobs must not make us look good

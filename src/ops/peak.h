@@ -6,7 +6,8 @@
 namespace r1::ops {
 
 /// Floating-point operations per second of independent fp32 FMA chains on all threads of the context and on the
-/// instruction set of cpu_isa(), as measured here once per process (about 30 ms on the CPU backend).
+/// instruction set of cpu_isa(), as measured here once per process (about 30 ms on the CPU backend). On CUDA those of a large matrix
+/// product in f32.
 double peak_flops(const ExecContext& ctx);
 
 /// The same, measured now: best of a few short tries (about 4 ms).

@@ -342,6 +342,7 @@ MemoryPlan plan_inference(const InferenceShape& shape) {
   if (stages > shape.model.num_hidden_layers)
     fail(ErrorKind::kUsage, "{} pipeline stages for {} layers: expected at most one stage a layer", stages, shape.model.num_hidden_layers);
   MemoryPlan plan;
+  DryProcess process(1, shape.engine, shape.num_threads);  // first: the model's weights live in its allocator
   const auto whole = models::make_model(shape.model);
   plan.num_parameters = bytes(whole->parameters().num_elements());
   add_cache_sizes(shape.engine, *whole, plan);
@@ -355,7 +356,6 @@ MemoryPlan plan_inference(const InferenceShape& shape) {
   plan.kv_cache_wanted *= share;
 
   // The pass: on one rank as it is; a rank of a group holds full rows of the activations too, and no more than one rank would.
-  DryProcess process(1, shape.engine, shape.num_threads);
   parallel::InferenceStore store(*process.ctx, whole->parameters(), shape.storage, shape.stored_dtype);
   nn::UnitRunner runner(whole->parameters(), store);
   process.recorder->begin_phase("prefill");

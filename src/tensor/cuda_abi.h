@@ -16,6 +16,7 @@ struct R1CudaDevice {
   int32_t compute_capability;  // 90: 9.0
   int32_t num_multiprocessors;
   uint64_t total_bytes, free_bytes;
+  uint8_t uuid[16];  // the same in every process, whatever devices are visible to it
 };
 
 /// A library that the module opens at run time.

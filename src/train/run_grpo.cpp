@@ -13,10 +13,13 @@
 #include "checkpoint/hf_export.h"
 #include "checkpoint/hf_import.h"
 #include "comm/activity.h"
+#include "comm/device_communicator.h"
+#include "comm/topology.h"
 #include "config/loader.h"
 #include "data/chat_renderer.h"
 #include "hub/resolve.h"
 #include "models/registry.h"
+#include "ops/device_context.h"
 #include "preflight/checks.h"
 #include "tensor/device_choice.h"
 #include "train/grpo.h"
@@ -44,6 +47,7 @@ struct Setup {
   std::optional<text::ChatTemplate> chat_template;
   std::shared_ptr<const data::ChatRenderer> chat;  // null without a template
   DType save_dtype = DType::kF32;
+  Device device;
   std::optional<rewards::WeightedRewards> rewards;
 };
 
@@ -66,13 +70,12 @@ void refuse_what_is_not_there_yet(const config::GrpoConfig& config) {
   if (config.world_size == 1 && config.accelerate.sharding_strategy != config::ShardingStrategy::kReplicated) {
     log::notice("{}: with one rank every ZeRO stage equals plain training", config.accelerate.path);
   }
-  if (config.bf16 || config.accelerate.bf16)
-    log::notice("bf16: true: the CPU computes in fp32; weights and optimizer state are fp32 anyway");
 }
 
 Setup prepare(const config::GrpoConfig& config) {
   Setup setup;
-  choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)]);
+  setup.device = choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)],
+                               comm::topology_from_environment().local_rank);
   refuse_what_is_not_there_yet(config);
   setup.rewards.emplace(make_rewards(config));
   if (!continues_run(config)) preflight::check_output_dir(config);
@@ -81,6 +84,7 @@ Setup prepare(const config::GrpoConfig& config) {
   models::make_model(setup.model_config);
   if (config.planning() && plan::holds_dimensions_alone(setup.model_folder)) {
     setup.save_dtype = save_dtype_of(config, setup.model_config);
+    note_bf16(config.bf16 || config.accelerate.bf16, setup.device);
     return setup;
   }
   setup.tokenizer = text::Tokenizer::load(setup.model_folder);
@@ -163,7 +167,10 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
     return;
   }
 
-  const auto ctx = make_cpu_context(config.num_threads);
+  const auto ctx = ops::make_context(setup.device, config.num_threads);
+  if (setup.device.kind == DeviceKind::kCuda) log::info("device: {}", ops::describe_device(*ctx));
+  const auto gpu_ranks = comm::make_device_communicator(*ctx, world.communicator());
+  comm::Communicator& ranks = gpu_ranks ? *gpu_ranks : world.communicator();
   const GrpoPrompts prompts = load_prompts(config, setup, config.dataset_train_split, -1, ctx->threads());
   check_rewards(*setup.rewards, prompts, prompts.size(), ctx->threads());
   std::optional<GrpoPrompts> eval_prompts;
@@ -174,12 +181,12 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   const PlanInputs inputs = plan_inputs(config, setup, prompts.size(), ranks_on_host);
   const plan::JobPlan plan =
       plan_grpo(config, inputs, std::max(prompts.longest(), eval_prompts ? eval_prompts->longest() : std::int64_t{0}));
-  require_memory(plan, ranks_on_host);
+  if (setup.device.kind == DeviceKind::kCpu) require_memory(plan, ranks_on_host);  // a GPU's is told by its allocator
   set_memory_note(plan::to_text(plan));
 
   const auto model = models::make_model(setup.model_config);
   note_reduction(config, config.world_size);
-  const auto store = parallel::make_parameter_store(*ctx, model->parameters(), world.communicator(), store_options(config));
+  const auto store = parallel::make_parameter_store(*ctx, model->parameters(), ranks, store_options(config));
   nn::UnitRunner runner(model->parameters(), *store);
   checkpoint::load_weights(setup.model_folder, *model, *store);
   std::unique_ptr<checkpoint::InferenceModel> reference;

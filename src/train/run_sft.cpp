@@ -16,12 +16,15 @@
 #include "checkpoint/hf_export.h"
 #include "checkpoint/hf_import.h"
 #include "comm/activity.h"
+#include "comm/device_communicator.h"
+#include "comm/topology.h"
 #include "config/loader.h"
 #include "data/builtin_tasks.h"
 #include "data/chat_renderer.h"
 #include "data/open_dataset.h"
 #include "hub/resolve.h"
 #include "models/registry.h"
+#include "ops/device_context.h"
 #include "preflight/checks.h"
 #include "tensor/device_choice.h"
 #include "train/greedy_preview.h"
@@ -45,6 +48,7 @@ struct Setup {
   std::optional<text::ChatTemplate> chat_template;  // of the setting, else of the model's folder
   std::shared_ptr<const data::ChatRenderer> chat;   // null without a template
   DType save_dtype = DType::kF32;
+  Device device;
 };
 
 // Keys of the interface whose parts of the suite are still to come: given, they would change what the user gets.
@@ -76,7 +80,8 @@ void refuse_what_is_not_there_yet(const config::SftConfig& config) {
 
 Setup prepare(const config::SftConfig& config) {
   Setup setup;
-  choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)]);
+  setup.device = choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)],
+                               comm::topology_from_environment().local_rank);
   refuse_what_is_not_there_yet(config);
   if (!continues_run(config)) preflight::check_output_dir(config);
   setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
@@ -84,6 +89,7 @@ Setup prepare(const config::SftConfig& config) {
   models::make_model(setup.model_config);  // an unknown architecture is told before data is read
   if (config.planning() && plan::holds_dimensions_alone(setup.model_folder)) {
     setup.save_dtype = save_dtype_of(config, setup.model_config);
+    note_bf16(config.bf16 || config.accelerate.bf16, setup.device);
     return setup;
   }
   setup.tokenizer = text::Tokenizer::load(setup.model_folder);
@@ -91,8 +97,6 @@ Setup prepare(const config::SftConfig& config) {
       config.chat_template ? text::ChatTemplate::from_setting(*config.chat_template) : text::ChatTemplate::load(setup.model_folder);
   if (setup.chat_template) setup.chat = data::make_chat_renderer(*setup.chat_template, *setup.tokenizer);
   setup.save_dtype = save_dtype_of(config, setup.model_config);
-  if (config.bf16 || config.accelerate.bf16)
-    log::notice("bf16: true: the CPU computes in fp32; weights and optimizer state are fp32 anyway");
   return setup;
 }
 
@@ -265,19 +269,22 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator, 
     return;
   }
 
-  const auto ctx = make_cpu_context(config.num_threads);
+  const auto ctx = ops::make_context(setup.device, config.num_threads);
+  if (setup.device.kind == DeviceKind::kCuda) log::info("device: {}", ops::describe_device(*ctx));
+  const auto gpu_ranks = comm::make_device_communicator(*ctx, communicator);
+  comm::Communicator& ranks = gpu_ranks ? *gpu_ranks : communicator;
   SftData data = load_training_data(config, setup, ctx->threads(), communicator);
   log::info("data: {}", describe(data.summary, config));
   const auto eval_rows = load_eval_rows(config, setup, ctx->threads(), -1);
 
   const PlanInputs inputs = plan_inputs(config, setup, data.rows->num_rows(), ranks_on_host);
   const plan::JobPlan plan = plan_sft(config, inputs, micro_batch_shapes(config, *data.rows, true, inputs.max_steps), nullptr);
-  require_memory(plan, ranks_on_host);
+  if (setup.device.kind == DeviceKind::kCpu) require_memory(plan, ranks_on_host);  // a GPU's is told by its allocator
   set_memory_note(plan::to_text(plan));
 
   const auto model = models::make_model(setup.model_config);
   note_reduction(config, config.world_size);
-  const auto store = parallel::make_parameter_store(*ctx, model->parameters(), communicator, store_options(config));
+  const auto store = parallel::make_parameter_store(*ctx, model->parameters(), ranks, store_options(config));
   nn::UnitRunner runner(model->parameters(), *store);
   checkpoint::load_weights(setup.model_folder, *model, *store);
   const TrainerParts parts{*ctx, *model, *store, runner};
@@ -287,7 +294,7 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator, 
   options.per_device_eval_batch_size = config.per_device_eval_batch_size;
   options.gradient_accumulation_steps = config.gradient_accumulation_steps;
   options.data_seed = static_cast<std::uint64_t>(config.data_seed.value_or(config.seed));
-  options.communicator = &communicator;
+  options.communicator = &ranks;
   SftObjective objective(*ctx, *model, options, data.rows, eval_rows);
   const std::int64_t max_steps = total_steps(config, objective.steps_per_epoch());
   const LrSchedule schedule = make_schedule(config, max_steps);

@@ -28,6 +28,15 @@ std::int64_t interval(config::IntervalStrategy strategy, double steps, std::int6
 
 }  // namespace
 
+void note_bf16(bool bf16, Device device) {
+  if (!bf16) return;
+  if (device.kind == DeviceKind::kCuda) {
+    log::notice("bf16: true: this version trains in fp32 on CUDA too; weights and optimizer state are fp32 anyway");
+  } else {
+    log::notice("bf16: true: the CPU computes in fp32; weights and optimizer state are fp32 anyway");
+  }
+}
+
 DType save_dtype_of(const config::ModelArgs& args, const models::ModelConfig& model) {
   for (const auto& choice : {args.save_dtype, args.torch_dtype}) {
     if (choice && *choice != config::DTypeChoice::kAuto) return dtype_of(*choice);

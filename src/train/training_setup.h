@@ -5,6 +5,7 @@
 #include "config/trainer_config.h"
 #include "models/model_config.h"
 #include "parallel/parameter_store.h"
+#include "tensor/device.h"
 #include "train/lr_schedule.h"
 #include "train/trainer.h"
 
@@ -12,6 +13,9 @@ namespace r1::train {
 
 /// --save_dtype, else torch_dtype if not auto, else the source model's.
 DType save_dtype_of(const config::ModelArgs& args, const models::ModelConfig& model);
+
+/// One notice when bf16 was asked for: training computes in fp32.
+void note_bf16(bool bf16, Device device);
 
 /// max_steps when it is given, else the epochs.
 std::int64_t total_steps(const config::TrainerConfig& config, std::int64_t steps_per_epoch);

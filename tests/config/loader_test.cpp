@@ -345,9 +345,9 @@ std::string outcome(const std::string& path, const std::string& task) {
 TEST(Recipes, OursLoadWithoutANotice) {
   int count = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(test::source_folder() + "/recipes")) {
-    if (entry.path().extension() != ".yaml") continue;
-    ++count;
     const std::string path = entry.path().string(), task = entry.path().parent_path().filename().string();
+    if (entry.path().extension() != ".yaml" || (task != "sft" && task != "grpo")) continue;  // pipeline.yaml is slurm/pipeline.sh's
+    ++count;
     ASSERT_EQ(outcome(path, task), "no error") << path;
     const Arguments arguments = {"--config", path};
     const auto notices =

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "tests/support/run_program.h"
+#include "tests/apps/sft_run.h"
 
 namespace r1 {
 namespace {
@@ -77,6 +77,99 @@ TEST(Programs, NeedNoCudaLibrary) {
     for (const char* library : {"libcuda", "libcudart", "libcublas", "libcudnn", "libnccl"})
       EXPECT_THAT(result.out, Not(HasSubstr(library)));
   }
+}
+
+/// The same run on the CPU and on the stand-in, a device whose tensors the host cannot read and whose ops are the CPU's.
+class OnTheStandIn : public test::SftRun {
+ protected:
+  ProgramResult run(const std::string& program, std::vector<std::string> arguments, const std::string& device, int num_ranks = 1) const {
+    arguments.insert(arguments.begin(), {R1_BIN_DIR "/" + program});
+    arguments.insert(arguments.end(), {"--device", device, "--num_threads", "1"});
+    if (num_ranks > 1) arguments.insert(arguments.begin(), {"mpirun", "--oversubscribe", "-n", std::to_string(num_ranks)});
+    return test::run_program("/usr/bin/env", arguments, "",
+                             {{"R1_CUDA_MODULE", R1_STAND_IN},
+                              {"R1_CACHE", folder_.file("cache")},
+                              {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+                              {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
+  }
+  std::string folder(const std::string& device) const { return folder_.file("out_" + device); }
+  std::vector<std::string> training(const std::string& device, std::vector<std::string> more) const {
+    std::vector<std::string> arguments{"--model_name_or_path", model(),         "--output_dir",      folder(device),    "--dataset_name",
+                                       "builtin/chain",        "--max_steps=2", "--logging_steps=1", "--learning_rate", "1e-3"};
+    more.insert(more.end(), arguments.begin(), arguments.end());
+    return more;
+  }
+  void expect_same(const std::string& file) const {
+    EXPECT_EQ(read_file(folder("cpu") + "/" + file), read_file(folder("cuda") + "/" + file)) << file;
+    EXPECT_FALSE(read_file(folder("cpu") + "/" + file).empty());
+  }
+};
+
+TEST_F(OnTheStandIn, SupervisedTrainingWithCheckpointsGivesTheBytesOfTheCpu) {
+  for (const std::string device : {"cpu", "cuda"}) {
+    const ProgramResult done =
+        run("r1_train", training(device, {"sft", "--per_device_train_batch_size=2", "--save_strategy=steps", "--save_steps=1"}), device);
+    ASSERT_EQ(done.exit_code, 0) << done.err;
+    EXPECT_EQ(done.err.find("device: stand-in (CUDA device 0)") != std::string::npos, device == "cuda") << done.err;
+  }
+  expect_same("model.safetensors");
+}
+
+TEST_F(OnTheStandIn, TwoRanksShareTheirShardsThroughHostMemory) {
+  for (const std::string device : {"cpu", "cuda"}) {
+    const ProgramResult done = run("r1_train",
+                                   training(device, {"sft", "--accelerate_config", test::source_folder() + "/accelerate_configs/zero3.yaml",
+                                                     "--per_device_train_batch_size=2", "--save_strategy=no"}),
+                                   device, 2);
+    ASSERT_EQ(done.exit_code, 0) << done.err;
+    EXPECT_EQ(done.err.find("pass through host memory") != std::string::npos, device == "cuda") << done.err;
+  }
+  expect_same("model.safetensors");
+}
+
+TEST_F(OnTheStandIn, RewardedTrainingGivesTheBytesOfTheCpu) {
+  for (const std::string device : {"cpu", "cuda"}) {
+    const ProgramResult done =
+        run("r1_train",
+            training(device, {"grpo", "--dataset_prompt_column=prompt", "--reward_funcs=repetition_penalty", "--repetition_n_grams=1",
+                              "--repetition_max_penalty=-1", "--save_strategy=no", "--per_device_train_batch_size=8", "--num_generations=4",
+                              "--max_completion_length=12"}),
+            device);
+    ASSERT_EQ(done.exit_code, 0) << done.err;
+  }
+  expect_same("model.safetensors");
+}
+
+TEST_F(OnTheStandIn, GenerationGivesTheBytesOfTheCpu) {
+  for (const std::string device : {"cpu", "cuda"}) {
+    const ProgramResult done = run("r1_generate",
+                                   {"--model",
+                                    model(),
+                                    "--hf-dataset",
+                                    "builtin/chain",
+                                    "--prompt-column",
+                                    "prompt",
+                                    "--no-chat-template",
+                                    "--temperature",
+                                    "0.8",
+                                    "--max-new-tokens",
+                                    "12",
+                                    "--num-generations",
+                                    "2",
+                                    "--max-samples",
+                                    "6",
+                                    "--hf-output-dataset",
+                                    folder(device),
+                                    "--output-format",
+                                    "jsonl",
+                                    "--seed",
+                                    "3",
+                                    "--dtype",
+                                    "bfloat16"},
+                                   device);
+    ASSERT_EQ(done.exit_code, 0) << done.err;
+  }
+  expect_same("part-00000.jsonl");
 }
 
 }  // namespace

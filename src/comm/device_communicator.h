@@ -1,0 +1,15 @@
+// Ranks whose tensors are on GPUs.
+#pragma once
+
+#include <memory>
+
+#include "comm/communicator.h"
+
+namespace r1::comm {
+
+/// Collective over `host`, which must outlive the result. Transfers of tensors go from GPU to GPU through NCCL when the context is on CUDA,
+/// every rank has a GPU of its own and NCCL is there on all of them; what stays on the host, and splits' agreement, goes through `host`.
+/// Null when `host` does it all: one rank, the CPU, or (with one notice that says why) GPUs whose bytes pass through host memory.
+std::unique_ptr<Communicator> make_device_communicator(const ExecContext& ctx, Communicator& host);
+
+}  // namespace r1::comm
