@@ -52,7 +52,7 @@ std::vector<std::string> sub_folders(const fs::path& folder) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (entry.is_directory() && !name.starts_with(".")) names.push_back(name);
+    if (entry.is_directory() && !is_description(name)) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -64,7 +64,8 @@ std::vector<fs::path> data_files_below(const fs::path& folder) {
   for (auto entry = fs::recursive_directory_iterator(folder, fs::directory_options::follow_directory_symlink);
        entry != fs::recursive_directory_iterator(); ++entry) {
     const std::string name = entry->path().filename().string();
-    if (name.starts_with(".") || entry.depth() > 8) {
+    // Such as the _journal of r1_generate beside its parts.
+    if (name.starts_with(".") || (entry->is_directory() && is_description(name)) || entry.depth() > 8) {
       entry.disable_recursion_pending();
       continue;
     }

@@ -99,6 +99,7 @@ TEST_F(OpenDataset, FoldersAreSplitByTheNamesOfTheirFiles) {
   folder_.write("d/train-00000-of-00002.jsonl", "{\"a\": 1}\n{\"a\": 2}\n");
   folder_.write("d/test.csv", "a\n9\n");
   folder_.write("d/dataset_infos.json", "{}");
+  folder_.write("d/_journal/job.json", "{\"not\": \"rows\"}");
   folder_.write("d/README.md", "words");
   EXPECT_THAT(dataset_splits(folder_.file("d")), ElementsAre("train", "test"));
   const DatasetPtr train = open_path(folder_.file("d"));
