@@ -18,8 +18,8 @@ packages=(
   libgtest-dev libgmock-dev
   slurm-wlm munge shellcheck
 )
-# Arb is a package of its own until FLINT 3 takes it in.
-packages_if_offered=(libflint-arb-dev)
+# Arb is a package of its own until FLINT 3 takes it in; the formatter is version 14 or none (tools/format.sh).
+packages_if_offered=(libflint-arb-dev clang-format-14)
 
 case "${1:-}" in
   "") ;;

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 mapfile -t scripts < <({
-  git ls-files 2>/dev/null || find . -path './build*' -prune -o -type f -print
+  git ls-files 2>/dev/null || find . \( -path './build*' -o -path './data*' -o -path ./.git \) -prune -o -type f -print
 } | while IFS= read -r file; do
   [[ -f "$file" ]] || continue
   if [[ "$file" == *.sh || "$file" == *.slurm ]] || head -c 64 "$file" | grep -aqE '^#!.*\b(ba)?sh\b'; then echo "$file"; fi
