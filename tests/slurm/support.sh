@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What the Slurm tests share; a test sources it with the folder of the programs as first argument. It starts a cluster of the test's own and
 # changes into a copy of the project whose path holds a space, from where jobs are submitted; all of it goes when the test ends.
+set -euo pipefail
 export R1_BIN="${1:?folder of the programs}"
 source_folder="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 "$source_folder/tests/slurm/cluster" check || exit $?
@@ -28,7 +29,6 @@ mount -t tmpfs -o size=512k tmpfs "$work/full" 2>/dev/null || true
 
 eval "$(tests/slurm/cluster up "$cluster")"
 export SLURM_CONF R1_SLURM_ENV
-models="$cluster/models"
 
 failures=0
 # fail MESSAGE [LOG]

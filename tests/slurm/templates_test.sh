@@ -19,6 +19,13 @@ expect_completed "$job" "generate.slurm" "$both_nodes"
 rows="$("$R1_BIN/r1_inspect" dataset "$PWD/username/r1-dataset" | grep -c generations || true)"
 ((rows > 0)) || fail "generate.slurm: no generations in username/r1-dataset" "$log"
 
+# A model spread over four ranks of two nodes, and a wrong layout, which the plan finds.
+R1_GENERATE_PARALLEL=model R1_RANKS_PER_NODE=2 submit slurm/generate.slurm --hf-dataset builtin/chain:steps=4 --max-samples 4 \
+  --max-new-tokens 4 --model deepseek-ai/DeepSeek-R1 --hf-output-dataset "$work/spread out"
+spread="$job"
+expect_completed "$spread" "generate.slurm with a layout" "rank 0 on n1, rank 1 on n1, rank 2 on n2, rank 3 on n2"
+grep -q '^PLAN .*2 tensor × 2 pipeline parallel' "$log" || fail "generate.slurm: the model is not spread over the allocation" "$log"
+
 # --- Bad input: each ends FAILED within five seconds, with a clear last line, and no rank is started. All are queued at once.
 refused=() patterns=()
 # expect_refusal PATTERN ARGUMENTS OF SBATCH…
@@ -39,6 +46,9 @@ expect_refusal "the plan failed with exit code 2" "${demo[@]}" "--learning_rat=1
 expect_refusal "the plan failed with exit code 3" "${demo[@]}" "--model_name_or_path=$work/nothing"
 expect_refusal "a quote is not closed" "${demo[@]}" "--output_dir='$work"
 expect_refusal "expected flags" slurm/generate.slurm
+expect_refusal "the plan failed with exit code 2" slurm/generate.slurm --tensor-parallel-size 3 --hf-dataset builtin/chain:steps=4 \
+  --model deepseek-ai/DeepSeek-R1 --hf-output-dataset data/layout
+expect_refusal "the plan failed with exit code 3" slurm/evaluate.slurm --tasks aime24 --model "$work/nothing" --output-dir data/nothing
 expect_refusal "the plan failed with exit code 2" slurm/generate.slurm --hf-datase AI-MO/NuminaMath-TIR --model deepseek-ai/DeepSeek-R1
 if mountpoint -q "$work/full"; then
   expect_refusal "the plan failed with exit code 6" "${demo[@]}" "--output_dir=$work/full/run"
