@@ -32,7 +32,9 @@ GrpoLossOptions loss_options(const config::GrpoConfig& config) {
   return options;
 }
 
-RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tokenizer& tokenizer, int ranks_on_host, int num_ranks) {
+}  // namespace
+
+RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tokenizer& tokenizer, int ranks_on_host) {
   RolloutOptions options;
   options.sampling.settings.temperature = static_cast<float>(config.temperature);
   options.sampling.settings.top_p = static_cast<float>(config.top_p);
@@ -45,12 +47,17 @@ RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tok
   options.seed = static_cast<std::uint64_t>(config.seed);
   options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
   options.ranks_on_host = ranks_on_host;
-  // No more than a rank's part of a step: slots beyond it would never be filled.
+  options.tensor_parallel_size = config.rollout_tensor_parallel_size;
+  // No more than a model copy's part of a step: slots beyond it would never be filled.
   const std::int64_t completions = config.groups_per_step() * config.num_generations;
+  const std::int64_t num_engines =
+      (config.num_generators > 0 ? config.num_generators : config.num_trainers) / config.rollout_tensor_parallel_size;
   options.max_num_sequences =
-      static_cast<int>(std::min<std::int64_t>(options.max_num_sequences, (completions + num_ranks - 1) / num_ranks));
+      static_cast<int>(std::min<std::int64_t>(options.max_num_sequences, (completions + num_engines - 1) / num_engines));
   return options;
 }
+
+namespace {
 
 std::int64_t longest_prompt(const GrpoParts& parts) {
   return std::max(parts.prompts.longest(), parts.eval_prompts != nullptr ? parts.eval_prompts->longest() : 0);
@@ -75,13 +82,22 @@ Spread spread_of(std::span<const double> values) {
 
 }  // namespace
 
+std::string about_spoilt_rollout(const GrpoPrompts& prompts, std::span<const PromptDraw> draws, std::int64_t step, std::string_view error) {
+  const auto where = [&](const PromptDraw& draw) {
+    return prompts.dataset->where(prompts.prompts[static_cast<std::size_t>(draw.prompt)].row);
+  };
+  return fmt::format("rollout of step {}, prompts {} to {}: {}. The last updates spoilt the weights: lower learning_rate", step,
+                     where(draws.front()), where(draws.back()), error);
+}
+
 GrpoObjective::GrpoObjective(GrpoParts parts, const config::GrpoConfig& config, int ranks_on_host)
     : parts_(parts),
       config_(config),
       loss_(loss_options(config)),
       log_prob_temperature_(config.scale_log_probs_by_temperature ? static_cast<float>(config.temperature) : 1.0F),
-      rollout_(parts.trainer, parts.tokenizer, longest_prompt(parts),
-               rollout_options(config, parts.tokenizer, ranks_on_host, parts.trainer.store.communicator().world_size())),
+      rollout_(parts.link != nullptr ? make_dedicated_rollout(parts.trainer, parts.tokenizer, *parts.link, config.num_generations)
+                                     : make_colocated_rollout(parts.trainer, parts.tokenizer, longest_prompt(parts),
+                                                              rollout_options(config, parts.tokenizer, ranks_on_host))),
       sampler_(parts.prompts.size(), static_cast<std::uint64_t>(config.data_seed.value_or(config.seed)), config.shuffle_dataset),
       groups_per_step_(config.groups_per_step()) {
   R1_ASSERT((parts_.reference != nullptr) == (config.beta > 0), "a reference model is there exactly when beta is not 0");
@@ -98,23 +114,37 @@ double GrpoObjective::epoch(std::int64_t steps) const {
 }
 
 std::vector<RolloutCompletion> GrpoObjective::sample_scored(const GrpoPrompts& prompts, std::span<const PromptDraw> draws) {
+  const bool is_evaluation = &prompts != &parts_.prompts;
   const auto begin = Clock::now();
+  const double others_before = timings_.reward + timings_.log_prob;
+  RolloutObserver observer;
+  observer.on_groups = [&](std::span<RolloutCompletion> groups) {
+    const auto scoring = Clock::now();
+    score_completions(parts_.rewards, prompts, config_.num_generations, parts_.trainer.ctx.threads(), groups);
+    timings_.reward += seconds_since(scoring);
+  };
+  const bool looks_ahead = parts_.link != nullptr && parts_.reference != nullptr && !is_evaluation;
+  if (looks_ahead) {
+    observer.on_idle = [&](std::vector<RolloutCompletion>& completions, const std::vector<bool>& has_arrived) {
+      return compute_reference_ahead(completions, has_arrived);
+    };
+  }
   std::vector<RolloutCompletion> completions;
   try {
-    completions = rollout_.generate(prompts, draws);
+    completions = rollout_->generate({prompts, is_evaluation, draws, num_updates_, step_ + 1}, observer);
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kNumeric) throw;
-    fail(ErrorKind::kNumeric, "rollout of step {}, prompts {} to {}: {}. The last updates spoilt the weights: lower learning_rate",
-         step_ + 1, prompts.dataset->where(prompts.prompts[static_cast<std::size_t>(draws.front().prompt)].row),
-         prompts.dataset->where(prompts.prompts[static_cast<std::size_t>(draws.back().prompt)].row), error.what());
+    if (error.kind() != ErrorKind::kNumeric || parts_.link != nullptr) throw;
+    fail(ErrorKind::kNumeric, "{}", about_spoilt_rollout(prompts, draws, step_ + 1, error.what()));
   }
-  timings_.rollout += seconds_since(begin);
-  timings_.idle_slots += rollout_.idle_slot_share();
+  const double elapsed = seconds_since(begin), others = timings_.reward + timings_.log_prob - others_before;
+  timings_.rollout += elapsed - others;
+  timings_.generating += parts_.link != nullptr ? elapsed : elapsed - others;
+  timings_.ahead += parts_.link != nullptr ? others : 0;
+  timings_.idle_slots += rollout_->stats().idle_slot_share;
   ++timings_.rollouts;
   for (const RolloutCompletion& completion : completions) timings_.rollout_tokens += static_cast<std::int64_t>(completion.ids.size());
-  const auto scoring = Clock::now();
-  score_completions(parts_.rewards, prompts, config_.num_generations, parts_.trainer.ctx.threads(), completions);
-  timings_.reward += seconds_since(scoring);
+  if (looks_ahead) share_reference(completions);
+  if (!is_evaluation) weights_ = rollout_->weights();
   return completions;
 }
 
@@ -182,7 +212,7 @@ void GrpoObjective::cut_into_micro_batches() {
 }
 
 std::int64_t GrpoObjective::prepare(std::int64_t step) {
-  step_ = step;
+  step_ = num_updates_ = step;
   iteration_ = step % config_.num_iterations;
   if (mixes_reference() && step > 0 && step % config_.ref_model_sync_steps == 0) mix_reference();
   if (iteration_ == 0) {
@@ -204,40 +234,26 @@ std::int64_t GrpoObjective::prepare(std::int64_t step) {
   return static_cast<std::int64_t>(micro_batches_.size());
 }
 
-std::vector<double> GrpoObjective::reference_log_probs(const models::TokenBatch& batch, const Tensor& labels, std::int64_t num_tokens) {
-  const auto begin = Clock::now();
-  const ExecContext& ctx = parts_.trainer.ctx;
-  nn::Pass pass{ctx, *parts_.reference->runner, nullptr};
-  models::CausalLM& model = *parts_.reference->model;
-  const Tensor log_probs =
-      ops::to_host(ctx, model.log_probs(pass, model.decode(pass, batch), labels, log_prob_temperature_).log_probs.value);
-  R1_ASSERT(log_probs.num_elements() == num_tokens, "one reference log-probability per token");
-  timings_.log_prob += seconds_since(begin);
-  return widened(log_probs.host_span<float>());
-}
-
 void GrpoObjective::forward(nn::Pass& pass, std::int64_t micro_batch) {
   const ExecContext& ctx = parts_.trainer.ctx;
   models::CausalLM& model = parts_.trainer.model;
-  MicroBatch packed;
-  std::vector<std::size_t> first_label;  // position that predicts the completion's first token
-  for (const std::int64_t i : micro_batches_[static_cast<std::size_t>(micro_batch)]) {
-    const RolloutCompletion& completion = completions_[static_cast<std::size_t>(i)];
-    const std::vector<std::int32_t>& prompt = *parts_.prompts.prompts[static_cast<std::size_t>(completion.prompt)].ids;
-    first_label.push_back(packed.input_ids.size() + prompt.size() - 1);
-    // The last token predicts nothing: it is a label alone.
-    packed.input_ids.insert(packed.input_ids.end(), prompt.begin(), prompt.end());
-    packed.input_ids.insert(packed.input_ids.end(), completion.ids.begin(), completion.ids.end() - 1);
-    packed.labels.insert(packed.labels.end(), prompt.size() - 1, ops::kIgnoreIndex);
-    packed.labels.insert(packed.labels.end(), completion.ids.begin(), completion.ids.end());
-    const std::size_t length = prompt.size() + completion.ids.size() - 1;
-    for (std::size_t position = 0; position < length; ++position) packed.position_ids.push_back(static_cast<std::int32_t>(position));
-    packed.sequence_lengths.push_back(static_cast<std::int64_t>(length));
-    ++packed.num_rows;
-  }
+  std::vector<const RolloutCompletion*> members;
+  for (const std::int64_t i : micro_batches_[static_cast<std::size_t>(micro_batch)])
+    members.push_back(&completions_[static_cast<std::size_t>(i)]);
+  const PackedCompletions packed_completions = pack(members);
+  const MicroBatch& packed = packed_completions.tokens;
+  const std::vector<std::size_t>& first_label = packed_completions.first_label;
   const DeviceBatch batch = to_device(ctx, packed, model.config().vocab_size);
   std::vector<double> reference;
-  if (parts_.reference != nullptr) reference = reference_log_probs(batch.tokens, batch.labels, packed.num_tokens());
+  if (parts_.reference != nullptr) {
+    if (std::ranges::any_of(members, [](const RolloutCompletion* member) { return member->reference_log_probs.empty(); })) {
+      reference = widened(reference_log_probs(packed, batch));
+    } else {
+      reference.assign(static_cast<std::size_t>(packed.num_tokens()), 0);
+      for (std::size_t row = 0; row < members.size(); ++row)
+        std::ranges::copy(members[row]->reference_log_probs, reference.begin() + static_cast<std::ptrdiff_t>(first_label[row]));
+    }
+  }
 
   const nn::SelectedLogProbs selected = model.log_probs(pass, model.decode(pass, batch.tokens), batch.labels, log_prob_temperature_);
   const Tensor log_probs = ops::to_host(ctx, selected.log_probs.value), entropies = ops::to_host(ctx, selected.entropy);
@@ -341,8 +357,9 @@ double GrpoObjective::finish_step(report::MetricRow& metrics) {
   const bool is_comparable = log_prob_temperature_ == static_cast<float>(config_.temperature);
   if (is_on_policy() && is_comparable) metrics.set("rollout_logprob_max_abs_diff", sums.max_log_prob_diff);
   if (config_.dynamic_sampling) metrics.set("dynamic_sampling/dropped_groups", dropped_groups_);
-  metrics.set("rollout/preemptions", rollout_.preemptions());
+  metrics.set("rollout/preemptions", rollout_->stats().preemptions);
   total_tokens_ += work_.num_tokens;
+  num_updates_ = step_ + 1;  // what follows uses the updated weights
   metrics.set("num_tokens", total_tokens_);
   return sums.loss;
 }
@@ -359,6 +376,7 @@ void GrpoObjective::mix_reference() {
     for (std::size_t i = 0; i < to.size(); ++i) to[i] = alpha * from[i] + (1 - alpha) * to[i];
     reference.store->set_value(parameter, mixed);
   });
+  for (RolloutCompletion& completion : completions_) completion.reference_log_probs.clear();  // of the reference before
 }
 
 std::optional<Objective::Evaluation> GrpoObjective::evaluate(nn::Pass&) {
@@ -388,8 +406,9 @@ void GrpoObjective::add_timings(report::MetricRow& metrics, double seconds) {
   metrics.set("time/reward_seconds", timings_.reward);
   metrics.set("time/logprob_seconds", timings_.log_prob);
   metrics.set("time/train_seconds", std::max(0.0, seconds - others));
-  if (timings_.rollout > 0) {
-    metrics.set("rollout/tokens_per_second", static_cast<double>(timings_.rollout_tokens) / timings_.rollout);
+  if (parts_.link != nullptr) metrics.set("time/overlapped_seconds", timings_.ahead);
+  if (timings_.generating > 0) {
+    metrics.set("rollout/tokens_per_second", static_cast<double>(timings_.rollout_tokens) / timings_.generating);
     metrics.set("rollout/idle_slot_share", timings_.idle_slots / static_cast<double>(timings_.rollouts));
   }
   timings_ = {};

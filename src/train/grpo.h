@@ -12,6 +12,7 @@
 #include "train/advantages.h"
 #include "train/grpo_breakdown.h"
 #include "train/grpo_loss.h"
+#include "train/micro_batch.h"
 #include "train/objective.h"
 #include "train/rollout.h"
 
@@ -27,7 +28,13 @@ struct GrpoParts {
   checkpoint::InferenceModel* reference = nullptr;         // null: beta is 0
   std::vector<report::CompletionRecord>* shown = nullptr;  // completions for the report; rank 0
   RewardBreakdown* breakdown = nullptr;                    // of a built-in task; rank 0
+  GeneratorLink* link = nullptr;                           // null: the training ranks generate themselves
 };
+
+RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tokenizer& tokenizer, int ranks_on_host);
+
+/// A model that gives no numbers any more.
+std::string about_spoilt_rollout(const GrpoPrompts& prompts, std::span<const PromptDraw> draws, std::int64_t step, std::string_view error);
 
 /// A step's completions are all generated before its first micro-batch, sorted by length and cut into micro-batches of
 /// per_device_train_batch_size, which are dealt to the ranks. Completions that cannot move the loss (advantage 0 without a KL term, or
@@ -66,6 +73,8 @@ class GrpoObjective : public Objective {
   };
   struct Timings {
     double rollout = 0, reward = 0, log_prob = 0;
+    double generating = 0;  // from the order to the last completion
+    double ahead = 0;       // of it: reward and log_prob of those that were there
     double idle_slots = 0;
     std::int64_t rollouts = 0, rollout_tokens = 0;
   };
@@ -75,7 +84,18 @@ class GrpoObjective : public Objective {
   void cut_into_micro_batches();
   void mix_reference();
   bool mixes_reference() const { return config_.sync_ref_model && parts_.reference != nullptr; }
-  std::vector<double> reference_log_probs(const models::TokenBatch& batch, const Tensor& labels, std::int64_t num_tokens);
+  /// Completions behind their prompts, without the last token, which predicts nothing.
+  struct PackedCompletions {
+    MicroBatch tokens;
+    std::vector<std::size_t> first_label;  // of each: position that predicts its first token
+  };
+  PackedCompletions pack(std::span<const RolloutCompletion* const> completions) const;
+  /// At every position.
+  std::vector<float> reference_log_probs(const MicroBatch& packed, const DeviceBatch& batch);
+  /// While others are being generated: some of this trainer's share of those that are there. Returns whether there were any.
+  bool compute_reference_ahead(std::vector<RolloutCompletion>& completions, const std::vector<bool>& has_arrived);
+  /// What the trainers computed ahead, on all of them. Collective.
+  void share_reference(std::vector<RolloutCompletion>& completions);
   void add_rollout_metrics(const std::vector<RolloutCompletion>& completions, const Advantages& advantages, const std::string& prefix,
                            report::MetricRow& metrics) const;
   int rank() const { return parts_.trainer.store.communicator().rank(); }
@@ -86,12 +106,13 @@ class GrpoObjective : public Objective {
   const config::GrpoConfig& config_;
   GrpoLossOptions loss_;
   float log_prob_temperature_ = 1;
-  Rollout rollout_;
+  std::unique_ptr<Rollout> rollout_;
   data::Sampler sampler_;
   std::int64_t groups_per_step_ = 1;
   std::int64_t next_prompt_number_ = 0;  // since step 0
 
   // The rollout in use.
+  WeightsStamp weights_;
   std::vector<RolloutCompletion> completions_;
   Advantages advantages_;
   GrpoNormalizer normalizer_;
@@ -99,6 +120,7 @@ class GrpoObjective : public Objective {
   std::vector<std::vector<double>> old_log_probs_;        // by completion, of this rank's micro-batches, from the first iteration
   std::int64_t iteration_ = 0;
   std::int64_t dropped_groups_ = 0, step_ = 0;
+  std::int64_t num_updates_ = 0;  // of the weights as they are
 
   std::vector<Sums> sums_;  // of this rank's micro-batches
   StepWork work_;

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kShownInReport = 16;  // of each logged step
 
 Json record_of(const RolloutCompletion& completion, const GrpoPrompts& prompts, const std::string& prompt_text,
-               const rewards::WeightedRewards& rewards, std::int64_t step) {
+               const rewards::WeightedRewards& rewards, std::int64_t step, const WeightsStamp& weights) {
   Json record{{"step", step},
               {"row", prompts.prompts[static_cast<std::size_t>(completion.prompt)].row},
               {"prompt_number", completion.prompt_number},
@@ -32,6 +32,8 @@ Json record_of(const RolloutCompletion& completion, const GrpoPrompts& prompts, 
   record["rewards"] = std::move(by_function);
   record["reward"] = completion.reward ? Json(*completion.reward) : Json();
   record["advantage"] = completion.advantage;
+  record["weights_version"] = weights.version;
+  record["weights_checksum"] = weights.checksum_text();
   return record;
 }
 
@@ -54,7 +56,7 @@ void GrpoObjective::step_logged(std::int64_t step) {
       difficulty = parts_.breakdown != nullptr ? difficulty_of(config_, parts_.prompts, completion.prompt) : std::nullopt;
       prompt_text = parts_.tokenizer.decode(*parts_.prompts.prompts[static_cast<std::size_t>(completion.prompt)].ids);
     }
-    lines += to_json_line(record_of(completion, parts_.prompts, prompt_text, parts_.rewards, step)) + "\n";
+    lines += to_json_line(record_of(completion, parts_.prompts, prompt_text, parts_.rewards, step, weights_)) + "\n";
     if (difficulty && completion.rewards[0].value) {
       parts_.breakdown->add(step, difficulty->name, difficulty->value, *completion.rewards[0].value);
     }

@@ -85,7 +85,9 @@ std::string GrpoObjective::save_state() {
                       {"group_std", advantages_.group_std},
                       {"num_zero_std_groups", advantages_.num_zero_std_groups},
                       {"num_unscored_groups", advantages_.num_unscored_groups},
-                      {"dropped_groups", dropped_groups_}};
+                      {"dropped_groups", dropped_groups_},
+                      {"weights_version", weights_.version},
+                      {"weights_checksum", weights_.checksum}};
   return to_json_line(state);
 }
 
@@ -104,6 +106,7 @@ void GrpoObjective::load_state(const std::string& json) {
   advantages_ = {rollout.at("advantages").get<std::vector<double>>(), rollout.at("group_mean").get<std::vector<double>>(),
                  rollout.at("group_std").get<std::vector<double>>(), rollout.at("num_zero_std_groups"), rollout.at("num_unscored_groups")};
   dropped_groups_ = rollout.at("dropped_groups");
+  weights_ = {rollout.value("weights_version", std::int64_t{-1}), rollout.value("weights_checksum", std::uint64_t{0})};
   cut_into_micro_batches();
   old_log_probs_ = std::move(old);
 }

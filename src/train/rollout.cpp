@@ -1,149 +1,200 @@
 #include "train/rollout.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <csignal>
 
 #include "base/json.h"
-#include "engine/work_queue.h"
+#include "comm/activity.h"
+#include "train/completion_codec.h"
+#include "train/generator_link.h"
 
 namespace r1::train {
 namespace {
 
-/// A completion as bytes: item, flag, length, ids, log-probs.
-struct PackedHeader {
-  std::int64_t item = 0;
-  std::int64_t is_truncated = 0;
-  std::int64_t num_tokens = 0;
+/// The completions of a rollout on a trainer, as they arrive.
+class Collected {
+ public:
+  Collected(const RolloutRequest& request, const text::Tokenizer& tokenizer, int num_generations, const RolloutObserver& observer)
+      : tokenizer_(tokenizer), group_(static_cast<std::size_t>(num_generations)), observer_(observer) {
+    completions.resize(request.draws.size() * group_);
+    has_arrived.resize(completions.size(), false);
+    missing_.resize(request.draws.size(), num_generations);
+    for (std::size_t i = 0; i < completions.size(); ++i) {
+      completions[i].prompt = request.draws[i / group_].prompt;
+      completions[i].prompt_number = request.draws[i / group_].number;
+      completions[i].sample = static_cast<std::int32_t>(i % group_);
+    }
+  }
+
+  void add(std::vector<FinishedItem> items) {
+    for (FinishedItem& finished : items) {
+      const auto i = static_cast<std::size_t>(finished.item);
+      R1_ASSERT(i < completions.size() && !has_arrived[i], "a completion that nobody asked for, or a second time");
+      RolloutCompletion& completion = completions[i];
+      completion.ids = std::move(finished.completion.ids);
+      completion.log_probs = std::move(finished.completion.log_probs);
+      completion.is_truncated = finished.completion.is_truncated;
+      completion.text = tokenizer_.decode(completion.ids, {.skip_special_tokens = true});
+      has_arrived[i] = true;
+      --missing_[i / group_];
+    }
+  }
+
+  /// Shows the observer the groups that have become complete.
+  void show_groups() {
+    for (std::size_t g = 0; g < missing_.size(); ++g) {
+      if (missing_[g] != 0) continue;
+      std::size_t end = g;
+      while (end < missing_.size() && missing_[end] == 0) missing_[end++] = kShown;
+      num_shown_ += end - g;
+      observer_.on_groups(std::span(completions).subspan(g * group_, (end - g) * group_));
+      g = end - 1;
+    }
+  }
+
+  bool is_complete() const { return num_shown_ == missing_.size(); }
+
+  std::vector<RolloutCompletion> completions;
+  std::vector<bool> has_arrived;
+
+ private:
+  static constexpr int kShown = -1;
+  const text::Tokenizer& tokenizer_;
+  std::size_t group_;
+  const RolloutObserver& observer_;
+  std::vector<int> missing_;  // completions of each group
+  std::size_t num_shown_ = 0;
 };
 
-template <typename T>
-void append(std::vector<std::byte>& bytes, const T* values, std::size_t count) {
-  const auto* begin = reinterpret_cast<const std::byte*>(values);
-  bytes.insert(bytes.end(), begin, begin + count * sizeof(T));
-}
+class ColocatedRollout : public Rollout {
+ public:
+  ColocatedRollout(const TrainerParts& parts, const text::Tokenizer& tokenizer, std::int64_t longest_prompt, const RolloutOptions& options)
+      : parts_(parts), tokenizer_(tokenizer), num_generations_(options.num_generations) {
+    comm::Communicator& ranks = parts.store.communicator();
+    if (options.tensor_parallel_size > 1) {
+      layout_ = std::make_unique<engine::RankLayout>(ranks, options.tensor_parallel_size, /*num_stages=*/1);
+      share_ = std::make_unique<RolloutModel>(parts.ctx, parts.model.config(), layout_->tensor_rank(), layout_->tensor_size());
+    }
+    engine_ = std::make_unique<RolloutEngine>(parts.ctx, share_ ? share_->model() : parts.model, share_ ? share_->runner() : parts.runner,
+                                              longest_prompt, options, layout_.get());
+  }
 
-template <typename T>
-void take(std::span<const std::byte>& bytes, T* values, std::size_t count) {
-  R1_ASSERT(bytes.size() >= count * sizeof(T), "a rank sent a cut completion");
-  std::memcpy(values, bytes.data(), count * sizeof(T));
-  bytes = bytes.subspan(count * sizeof(T));
-}
+  std::vector<RolloutCompletion> generate(const RolloutRequest& request, const RolloutObserver& observer) override {
+    comm::Communicator& ranks = parts_.store.communicator();
+    if (request.weights_version != weights_.version) {
+      weights_ = {request.weights_version, checksum_of(parts_.ctx, parts_.store)};
+      if (share_) take_share();
+    }
+    if (!share_) parts_.store.materialize();
+    std::vector<FinishedItem> own;
+    engine_->generate(ranks, request.prompts, request.draws,
+                      [&](std::vector<FinishedItem> items) { std::ranges::move(items, std::back_inserter(own)); });
+    ranks.barrier("rollout");
+    if (!share_) parts_.store.release_materialized();
+    Collected collected(request, tokenizer_, num_generations_, observer);
+    if (ranks.world_size() == 1) {
+      collected.add(std::move(own));
+    } else {
+      for (const std::vector<std::byte>& part : ranks.host_gather(pack_items(own), "completions")) collected.add(unpack_items(part));
+    }
+    collected.show_groups();
+    R1_ASSERT(collected.is_complete(), "completions are missing");
+    return std::move(collected.completions);
+  }
+
+  RolloutStats stats() const override { return engine_->stats(); }
+  WeightsStamp weights() const override { return weights_; }
+
+ private:
+  /// This rank's rows of every unit. No more than a unit is gathered at a time.
+  void take_share() {
+    nn::ParameterSet& whole = parts_.model.parameters();
+    for (int unit = 0; unit < static_cast<int>(whole.units().size()); ++unit) {
+      parts_.store.acquire(unit);
+      share_->take_rows(whole, unit);
+      parts_.store.release(unit);
+    }
+  }
+
+  TrainerParts parts_;
+  const text::Tokenizer& tokenizer_;
+  int num_generations_;
+  std::unique_ptr<engine::RankLayout> layout_;  // with tensor parallelism
+  std::unique_ptr<RolloutModel> share_;         // of the weights, with tensor parallelism
+  std::unique_ptr<RolloutEngine> engine_;
+  WeightsStamp weights_;
+};
+
+class DedicatedRollout : public Rollout {
+ public:
+  DedicatedRollout(const TrainerParts& parts, const text::Tokenizer& tokenizer, GeneratorLink& link, int num_generations)
+      : tokenizer_(tokenizer),
+        link_(link),
+        num_generations_(num_generations),
+        transfer_(parts.ctx, link.all(), link.num_trainers(), &parts.store) {}
+
+  std::vector<RolloutCompletion> generate(const RolloutRequest& request, const RolloutObserver& observer) override {
+    GeneratorOrder order{GeneratorOrder::Kind::kGenerate, request.is_evaluation, request.step, request.weights_version, {}};
+    order.draws.assign(request.draws.begin(), request.draws.end());
+    link_.send(order);
+    if (request.weights_version != weights_.version) weights_ = transfer_.run(request.weights_version);
+
+    Collected collected(request, tokenizer_, num_generations_, observer);
+    std::vector<bool> has_ended(static_cast<std::size_t>(link_.num_streams()), false);
+    stats_ = {};
+    while (std::ranges::find(has_ended, false) != has_ended.end()) {
+      bool something_came = false;
+      for (int stream = 0; stream < link_.num_streams(); ++stream) {
+        if (has_ended[static_cast<std::size_t>(stream)]) continue;
+        const auto message = link_.poll(stream);
+        if (!message) continue;
+        something_came = true;
+        has_ended[static_cast<std::size_t>(stream)] = message->items.empty();
+        collected.add(unpack_items(message->items));
+        stats_.idle_slot_share += message->stats.idle_slot_share / link_.num_streams();
+        stats_.preemptions += message->stats.preemptions;
+        // A signal that came to a generator counts like one that came to a trainer.
+        if (message->wants_stop) std::raise(SIGUSR1);
+        if (message->wants_save) std::raise(SIGUSR2);
+      }
+      collected.show_groups();
+      if (something_came || (observer.on_idle && observer.on_idle(collected.completions, collected.has_arrived))) continue;
+      const comm::Waiting waiting;
+      usleep(200);
+    }
+    R1_ASSERT(collected.is_complete(), "completions are missing");
+    return std::move(collected.completions);
+  }
+
+  RolloutStats stats() const override { return stats_; }
+  WeightsStamp weights() const override { return weights_; }
+
+ private:
+  const text::Tokenizer& tokenizer_;
+  GeneratorLink& link_;
+  int num_generations_;
+  WeightTransfer transfer_;
+  WeightsStamp weights_;
+  RolloutStats stats_;
+};
 
 }  // namespace
 
-Rollout::Rollout(const TrainerParts& parts, const text::Tokenizer& tokenizer, std::int64_t longest_prompt, RolloutOptions options)
-    : parts_(parts),
-      tokenizer_(tokenizer),
-      options_(std::move(options)),
-      sampling_(std::make_shared<const engine::SamplingParams>(options_.sampling)) {
-  const std::int64_t positions = parts_.model.config().max_position_embeddings;
-  if (longest_prompt >= positions) {
-    fail(ErrorKind::kConfig,
-         "a prompt has {} tokens, and the model has {} positions: nothing is left for a completion; lower max_prompt_length",
-         longest_prompt, positions);
-  }
-  engine::EngineOptions engine_options;
-  engine_options.seed = options_.seed;
-  engine_options.max_model_len = std::min(positions, longest_prompt + sampling_->max_new_tokens);
-  engine_options.kv_cache_bytes = options_.kv_cache_bytes;
-  engine_options.ranks_on_host = options_.ranks_on_host;
-  engine_options.max_num_sequences = options_.max_num_sequences;
-  engine_ = std::make_unique<engine::Engine>(parts_.ctx, parts_.model, parts_.runner, nullptr, engine_options);
+std::unique_ptr<Rollout> make_colocated_rollout(const TrainerParts& parts, const text::Tokenizer& tokenizer, std::int64_t longest_prompt,
+                                                RolloutOptions options) {
+  return std::make_unique<ColocatedRollout>(parts, tokenizer, longest_prompt, options);
 }
 
-std::vector<RolloutCompletion> Rollout::generate(const GrpoPrompts& prompts, std::span<const PromptDraw> draws) {
-  const std::int64_t group = options_.num_generations;
-  const std::int64_t num_items = static_cast<std::int64_t>(draws.size()) * group;
-  const engine::EngineStats before = engine_->stats();
-  parts_.store.materialize();
-  engine_->weights_changed();
-  engine::WorkQueue queue(parts_.store.communicator(), num_items);
-  const int num_ranks = parts_.store.communicator().world_size();
-  // Whole groups share a prefill; with several ranks smaller helpings towards the end keep all of them busy.
-  const std::int64_t helping = num_ranks == 1 ? group : std::max<std::int64_t>(1, std::min(group, num_items / (4 * num_ranks)));
-
-  std::vector<RolloutCompletion> own;
-  std::int64_t in_flight = 0;
-  bool exhausted = false;
-  while (true) {
-    while (!exhausted && in_flight < options_.max_num_sequences) {
-      const engine::WorkQueue::Items items = queue.take(helping);
-      exhausted = items.empty();
-      for (std::int64_t item = items.begin; item < items.end; ++item) {
-        const PromptDraw& draw = draws[static_cast<std::size_t>(item / group)];
-        engine_->add({static_cast<std::uint64_t>(draw.number),
-                      static_cast<std::uint32_t>(item % group),
-                      prompts.prompts[static_cast<std::size_t>(draw.prompt)].ids,
-                      sampling_,
-                      {}});
-        ++in_flight;
-      }
-    }
-    if (!engine_->has_unfinished()) break;
-    for (engine::Completion& done : engine_->step()) {
-      --in_flight;
-      RolloutCompletion completion;
-      completion.prompt_number = static_cast<std::int64_t>(done.row_id);
-      completion.sample = static_cast<std::int32_t>(done.sample);
-      completion.ids = std::move(done.ids);
-      completion.log_probs = std::move(done.log_probs);
-      completion.is_truncated = done.finish_reason != engine::FinishReason::kStop;
-      own.push_back(std::move(completion));
-    }
-  }
-  parts_.store.communicator().barrier("rollout");
-  parts_.store.release_materialized();
-  const engine::EngineStats& after = engine_->stats();
-  const std::int64_t slots = after.slot_steps - before.slot_steps;
-  idle_slot_share_ = slots > 0 ? static_cast<double>(after.idle_slot_steps - before.idle_slot_steps) / static_cast<double>(slots) : 0;
-  preemptions_ = after.preemptions - before.preemptions;
-  return gather(std::move(own), draws);
-}
-
-std::vector<RolloutCompletion> Rollout::gather(std::vector<RolloutCompletion> own, std::span<const PromptDraw> draws) const {
-  const auto group = static_cast<std::size_t>(options_.num_generations);
-  std::vector<RolloutCompletion> all(draws.size() * group);
-  const auto item_of = [&](const RolloutCompletion& completion) {
-    // Numbers ascend with the draws.
-    const auto draw = std::ranges::lower_bound(draws, completion.prompt_number, {}, &PromptDraw::number);
-    return static_cast<std::size_t>(draw - draws.begin()) * group + static_cast<std::size_t>(completion.sample);
-  };
-  if (parts_.store.communicator().world_size() == 1) {
-    for (RolloutCompletion& completion : own) all[item_of(completion)] = std::move(completion);
-  } else {
-    std::vector<std::byte> bytes;
-    for (const RolloutCompletion& completion : own) {
-      const PackedHeader header{static_cast<std::int64_t>(item_of(completion)), completion.is_truncated ? 1 : 0,
-                                static_cast<std::int64_t>(completion.ids.size())};
-      append(bytes, &header, 1);
-      append(bytes, completion.ids.data(), completion.ids.size());
-      append(bytes, completion.log_probs.data(), completion.log_probs.size());
-    }
-    for (const std::vector<std::byte>& part : parts_.store.communicator().host_gather(bytes, "completions")) {
-      for (std::span<const std::byte> rest = part; !rest.empty();) {
-        PackedHeader header;
-        take(rest, &header, 1);
-        RolloutCompletion& completion = all.at(static_cast<std::size_t>(header.item));
-        completion.is_truncated = header.is_truncated != 0;
-        completion.ids.resize(static_cast<std::size_t>(header.num_tokens));
-        completion.log_probs.resize(completion.ids.size());
-        take(rest, completion.ids.data(), completion.ids.size());
-        take(rest, completion.log_probs.data(), completion.log_probs.size());
-      }
-    }
-  }
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    all[i].prompt = draws[i / group].prompt;
-    all[i].prompt_number = draws[i / group].number;
-    all[i].sample = static_cast<std::int32_t>(i % group);
-    all[i].text = tokenizer_.decode(all[i].ids, {.skip_special_tokens = true});
-  }
-  return all;
+std::unique_ptr<Rollout> make_dedicated_rollout(const TrainerParts& parts, const text::Tokenizer& tokenizer, GeneratorLink& link,
+                                                int num_generations) {
+  return std::make_unique<DedicatedRollout>(parts, tokenizer, link, num_generations);
 }
 
 void score_completions(const rewards::WeightedRewards& rewards, const GrpoPrompts& prompts, int group_size, ThreadPool& threads,
-                       std::vector<RolloutCompletion>& completions) {
+                       std::span<RolloutCompletion> completions) {
   std::vector<Json> rows;  // one per group
   for (std::size_t i = 0; i < completions.size(); i += static_cast<std::size_t>(group_size)) {
     rows.push_back(prompts.dataset->row(prompts.prompts[static_cast<std::size_t>(completions[i].prompt)].row));

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory_note.h"
+#include "base/signals.h"
 #include "base/strings.h"
 #include "checkpoint/hf_export.h"
 #include "checkpoint/hf_import.h"
@@ -22,8 +23,10 @@
 #include "ops/device_context.h"
 #include "preflight/checks.h"
 #include "tensor/device_choice.h"
+#include "train/generator_link.h"
 #include "train/grpo.h"
 #include "train/run_checkpoints.h"
+#include "train/run_generator.h"
 #include "train/sft_data.h"
 #include "train/training_plan.h"
 #include "train/training_report.h"
@@ -54,21 +57,14 @@ struct Setup {
 // Keys of the interface whose parts of the suite are still to come: given, they would change what the user gets.
 constexpr const char* kNotInThisVersion[] = {"benchmarks", "pad_token"};
 
-void refuse_what_is_not_there_yet(const config::GrpoConfig& config) {
+void refuse_what_cannot_work(const config::GrpoConfig& config, const models::ModelConfig& model) {
   for (const char* key : kNotInThisVersion) {
     if (config.given(key))
       fail(ErrorKind::kConfig, "{} is not supported by this version of r1_train grpo; leave it out", config.place_of(key));
   }
-  if (config.num_generators > 0) {
-    fail(ErrorKind::kConfig, "{}: dedicated generators are not part of this version; leave it out: all ranks generate, then all train",
-         config.place_of("num_processes"));
-  }
-  if (config.rollout_tensor_parallel_size > 1) {
-    fail(ErrorKind::kConfig, "{}: {} is not part of this version; expected 1", config.place_of("rollout_tensor_parallel_size"),
-         config.rollout_tensor_parallel_size);
-  }
-  if (config.world_size == 1 && config.accelerate.sharding_strategy != config::ShardingStrategy::kReplicated) {
-    log::notice("{}: with one rank every ZeRO stage equals plain training", config.accelerate.path);
+  if (config.rollout_tensor_parallel_size > 1) models::check_model_can_be_cut(model, config.rollout_tensor_parallel_size, /*num_stages=*/1);
+  if (config.num_trainers == 1 && config.accelerate.sharding_strategy != config::ShardingStrategy::kReplicated) {
+    log::notice("{}: with one training rank every ZeRO stage equals plain training", config.accelerate.path);
   }
 }
 
@@ -76,12 +72,12 @@ Setup prepare(const config::GrpoConfig& config) {
   Setup setup;
   setup.device = choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)],
                                comm::topology_from_environment().local_rank);
-  refuse_what_is_not_there_yet(config);
   setup.rewards.emplace(make_rewards(config));
   if (!continues_run(config)) preflight::check_output_dir(config);
   setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
   setup.model_config = models::load_model_config(setup.model_folder);
   models::make_model(setup.model_config);
+  refuse_what_cannot_work(config, setup.model_config);
   if (config.planning() && plan::holds_dimensions_alone(setup.model_folder)) {
     setup.save_dtype = save_dtype_of(config, setup.model_config);
     note_bf16(config.bf16 || config.accelerate.bf16, setup.device);
@@ -151,6 +147,23 @@ void print_plan(const config::GrpoConfig& config, const Setup& setup) {
   preflight::check_disk_space(config.output_dir, plan.model_bytes, "the trained model");
 }
 
+std::string ranks_text(const config::GrpoConfig& config) {
+  if (config.num_generators > 0) return fmt::format("{} trainers and {} generators of ", config.num_trainers, config.num_generators);
+  return config.num_trainers > 1 ? fmt::format("{} ranks of ", config.num_trainers) : "";
+}
+
+/// The generators end with the trainers: with the run, or with the signal that stopped it.
+TrainResult run_with_generators(Trainer& trainer, GeneratorLink* link) {
+  try {
+    TrainResult result = trainer.run();
+    if (link != nullptr) link->send({GeneratorOrder::Kind::kFinish, {}, {}, {}, {}});
+    return result;
+  } catch (const signals::Stopped&) {
+    if (link != nullptr) link->send({GeneratorOrder::Kind::kStop, {}, {}, {}, {}});
+    throw;
+  }
+}
+
 std::string fingerprint(const GrpoPrompts& prompts) {
   Xxh3Stream stream;
   for (const GrpoPrompt& prompt : prompts.prompts) stream.update(prompt.ids->data(), prompt.ids->size() * sizeof prompt.ids->front());
@@ -184,9 +197,18 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   if (setup.device.kind == DeviceKind::kCpu) require_memory(plan, ranks_on_host);  // a GPU's is told by its allocator
   set_memory_note(plan::to_text(plan));
 
+  std::unique_ptr<GeneratorLink> link;
+  if (config.num_generators > 0) {
+    link = std::make_unique<GeneratorLink>(ranks, world.communicator(), config.num_trainers, config.rollout_tensor_parallel_size);
+    if (link->is_generator()) {
+      return run_generator(*ctx, *link, setup.model_config, rollout_options(config, *setup.tokenizer, ranks_on_host), prompts,
+                           eval_prompts ? &*eval_prompts : nullptr);
+    }
+  }
+
   const auto model = models::make_model(setup.model_config);
-  note_reduction(config, config.world_size);
-  const auto store = parallel::make_parameter_store(*ctx, model->parameters(), ranks, store_options(config));
+  note_reduction(config, config.num_trainers);
+  const auto store = parallel::make_parameter_store(*ctx, model->parameters(), link ? link->own_group() : ranks, store_options(config));
   nn::UnitRunner runner(model->parameters(), *store);
   checkpoint::load_weights(setup.model_folder, *model, *store);
   std::unique_ptr<checkpoint::InferenceModel> reference;
@@ -202,7 +224,8 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
                              eval_prompts ? &*eval_prompts : nullptr,
                              reference.get(),
                              is_first_rank ? &training_report.completions() : nullptr,
-                             is_first_rank ? &breakdown : nullptr};
+                             is_first_rank ? &breakdown : nullptr,
+                             link.get()};
   GrpoObjective objective(grpo_parts, config, ranks_on_host);
   const std::int64_t max_steps = total_steps(config, objective.steps_per_epoch());
   const LrSchedule schedule = make_schedule(config, max_steps);
@@ -210,8 +233,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   check_room_for_output(config, trainer_settings, model->parameters(), setup.save_dtype);
   log::info("model: {}, {} parameters; {} steps of {} prompts × {} completions on {}{} threads", setup.model_config.model_type,
             format_count(static_cast<double>(model->parameters().num_elements())), max_steps, config.groups_per_step(),
-            config.num_generations, world.world_size() > 1 ? fmt::format("{} ranks of ", world.world_size()) : "",
-            ctx->threads().num_threads());
+            config.num_generations, ranks_text(config), ctx->threads().num_threads());
   log::info("{}", kAboutTheLoss);
 
   const checkpoint::ExportOptions save_options{setup.save_dtype, std::filesystem::absolute(setup.model_folder).string(),
@@ -226,7 +248,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
                                          max_steps};
   RunCheckpoints checkpoints(config, config, parts, identity, save_options);
   Trainer trainer(parts, trainer_settings, schedule, objective, save_model, &checkpoints);
-  const TrainResult result = trainer.run();
+  const TrainResult result = run_with_generators(trainer, link.get());
   if (!is_first_rank) return;
   log::info("{} steps in {}", result.global_step, format_seconds(result.train_runtime));
   log::info("memory: {} taken by tensors at the highest, {} planned",
