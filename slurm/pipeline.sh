@@ -22,59 +22,33 @@ die() {
   exit 2
 }
 
-# Prompts and answers of r1_generate's JSON lines as conversations to train on. Strings keep their JSON form from end to end.
+# Prompts and answers of r1_generate's JSON lines as conversations to train on.
 # select_answers FOLDER COLUMN KEEP VERIFY OUTPUT
 select_answers() {
   local generated="$1" column="$2" keep="$3" verify="$4" output="$5" rows grades
   mkdir -p "$output"
   rows="$(mktemp)"
   grades="$(mktemp)"
-  cat "$generated"/part-*.jsonl | awk -v column="$column" -v keep="$keep" -v verify="$verify" '
-    # The JSON string that begins at the first character of `text`, quotes included: it ends at the first quote that an even number of
-    # backslashes precedes.
-    function json_string(text,   at, next_quote, slashes) {
-      at = 1
-      while (1) {
-        next_quote = index(substr(text, at + 1), "\"")
-        if (next_quote == 0) return ""
-        at += next_quote
-        for (slashes = 0; substr(text, at - 1 - slashes, 1) == "\\"; ++slashes) {}
-        if (slashes % 2 == 0) return substr(text, 1, at)
-      }
-    }
-    function column_string(name,   start) {
-      start = match($0, "[{,]\"" name "\":\"")
-      if (start == 0) {printf "no text column \"%s\" in row %d\n", name, NR >"/dev/stderr"; exit 3}
-      return json_string(substr($0, start + length(name) + 4))
-    }
-    function list_of(name, into,   start, rest, count, one) {
-      start = index($0, ",\"" name "\":[")
-      if (start == 0) {printf "no column \"%s\" in row %d\n", name, NR >"/dev/stderr"; exit 3}
-      rest = substr($0, start + length(name) + 5)
-      for (count = 0; substr(rest, 1, 1) == "\"";) {
-        one = json_string(rest)
-        into[++count] = one
-        rest = substr(rest, length(one) + 2)
-      }
-      return count
-    }
-    {
-      prompt = column_string(column)
-      gold = verify == "" ? "\"\"" : column_string(verify)
-      answers = list_of("generations", answer)
-      list_of("finish_reasons", reason)
-      for (i = 1; i <= answers; ++i) {
-        if (keep == "finished" && reason[i] != "\"stop\"") continue
-        printf "{\"prompt\":[{\"role\":\"user\",\"content\":%s}],\"completion\":[{\"role\":\"assistant\",\"content\":%s}]}\t{\"gold\":%s,\"pred\":%s}\n", prompt, answer[i], gold, answer[i]
-      }
-    }' >"$rows"
+  # One line an answer: what becomes a row, and what is graded. A prompt column holds text or messages.
+  cat "$generated"/part-*.jsonl | jq -nc --arg column "$column" --arg keep "$keep" --arg verify "$verify" '
+    def column($name): if has($name) then .[$name] 
+      else error("expected a column \($name) in row \(input_line_number), found \(keys | join(", "))") end;
+    inputs
+    | column($column) as $prompt
+    | (if $verify == "" then "" else column($verify) end) as $gold
+    | [.generations, .finish_reasons] | transpose[]
+    | select($keep == "all" or .[1] == "stop")
+    | {row: {prompt: (if $prompt | type == "string" then [{role: "user", content: $prompt}] else $prompt end),
+             completion: [{role: "assistant", content: .[0]}]},
+       grade: {gold: ($gold | if type == "string" then . else tojson end), pred: .[0]}}' >"$rows" || exit 3
   if [[ -n "$verify" ]]; then
-    # A row that cannot be graded is an error line, which does not match; the program's exit code 3 says only that there was one.
-    cut -f 2 "$rows" | "${R1_BIN:-build/bin}/r1_inspect" verify >"$grades" || (($? == 3))
-    paste "$grades" "$rows" | awk -F '\t' '$1 ~ /"correct": *true/ {print $2}' >"$output/rows.tmp"
+    # A row that cannot be graded is an error line, which is not "correct"; exit code 3 says only that there was one.
+    jq -c .grade "$rows" | "${R1_BIN:-build/bin}/r1_inspect" verify >"$grades" || (($? == 3))
   else
-    cut -f 1 "$rows" >"$output/rows.tmp"
+    sed 's/.*/{"correct":true}/' "$rows" >"$grades"
   fi
+  # Compact JSON holds no tab of its own.
+  paste "$grades" "$rows" | jq -Rc 'split("\t") | map(fromjson) | select(.[0].correct == true) | .[1].row' >"$output/rows.tmp"
   echo "$(wc -l <"$output/rows.tmp") of $(wc -l <"$rows") answers (keep: $keep${verify:+, right by column '$verify'}) go on to sft: $output"
   rm -f "$rows" "$grades"
   [[ -s "$output/rows.tmp" ]] || die "no answer is left to train on; 'keep: all' keeps unfinished ones"
@@ -88,6 +62,7 @@ site_file="${R1_SLURM_ENV:-slurm/env.sh}"
 # shellcheck source=slurm/env.sh
 source "$site_file"
 
+command -v jq >/dev/null || die "expected the program 'jq' in PATH, found none; tools/install_deps.sh installs it"
 chain="" dry_run=0 wait_for_end=0
 while (($# > 0)); do
   case "$1" in

@@ -7,7 +7,7 @@ set -euo pipefail
 arrow="$(dirname "${BASH_SOURCE[0]}")/install_arrow.sh"
 
 # A tool that is there by any route is enough: "command:package".
-tools=(g++:g++ gcc:gcc make:make cmake:cmake ninja:ninja-build pkg-config:pkg-config python3:python3 pip3:python3-pip)
+tools=(g++:g++ gcc:gcc make:make cmake:cmake ninja:ninja-build pkg-config:pkg-config python3:python3 pip3:python3-pip jq:jq)
 
 # tools/cmake/dependencies.cmake and tests/CMakeLists.txt say which of them is for what.
 packages=(
