@@ -28,6 +28,7 @@ std::vector<MemoryLine> memory_lines(const JobPlan& plan) {
       {"gradients", "gradients", m.gradients, "fp32, the step's sums"},
       {"optimizer", "optimizer", m.optimizer, "AdamW's two moments, fp32"},
       {"reference", "reference model", m.reference, "fp32"},
+      {"rollout_share", "rollout weights", m.rollout_share, "fp32, this rank's part"},
       {"communication", "communication", m.communication, "gathered units, gradients under way"},
       {"activations", "activations", m.activations, plan.batch},
       {"logits", "logits", m.head, "a chunk and what the head keeps"},
@@ -39,8 +40,21 @@ std::vector<MemoryLine> memory_lines(const JobPlan& plan) {
   };
 }
 
+std::string generator_text(const JobPlan& plan) {
+  const MemoryPlan& m = plan.generator;
+  std::string text = fmt::format("generators   {} rank{}, each {}: weights {}, KV cache {}, activations {}, the rest as above",
+                                 plan.num_generators, plan.num_generators == 1 ? "" : "s", format_bytes(plan.generator_needed()),
+                                 format_bytes(m.weights), format_bytes(m.kv_cache), format_bytes(m.activations));
+  if (plan.device_memory) {
+    const double left = *plan.device_memory - plan.generator_needed();
+    text += left >= 0 ? fmt::format(": fits, {} left", format_bytes(left)) : fmt::format(": too big by {}", format_bytes(-left));
+  }
+  return text + "\n";
+}
+
 std::string memory_text(const JobPlan& plan) {
-  std::string text = fmt::format("memory of a rank, at its highest ({})\n", plan.memory.peak_phase);
+  std::string text =
+      fmt::format("memory of a {}, at its highest ({})\n", plan.num_generators > 0 ? "trainer" : "rank", plan.memory.peak_phase);
   for (const MemoryLine& line : memory_lines(plan)) {
     if (line.bytes < 1024) continue;
     text += fmt::format("  {:<16} {:>10}   {}\n", line.name, format_bytes(line.bytes), line.note);
@@ -59,6 +73,7 @@ std::string memory_text(const JobPlan& plan) {
   if (plan.memory.reuse >= 1024)
     text += fmt::format("  {:<16} {:>10}   freed blocks that are kept for reuse while there is room\n", "(beyond that)",
                         format_bytes(plan.memory.reuse));
+  if (plan.num_generators > 0) text += generator_text(plan);
   if (!plan.fits()) text += fmt::format("to fit       {}\n", plan.advice);
   return text;
 }
@@ -70,9 +85,11 @@ std::string communication_text(const JobPlan& plan, const StepTime& time) {
   if (m.gradient_traffic > 0) parts.push_back(fmt::format("{} of gradients behind the backward passes", format_bytes(m.gradient_traffic)));
   if (m.value_traffic > 0) {
     parts.push_back(fmt::format("{} of weights behind {}", format_bytes(m.value_traffic),
-                                plan.layout == "ZeRO-3" ? "the layer before" : "the next forward pass"));
+                                plan.layout.find("ZeRO-3") != std::string::npos ? "the layer before" : "the next forward pass"));
   }
-  if (m.rollout_traffic > 0) parts.push_back(fmt::format("{} to gather all weights for the rollout", format_bytes(m.rollout_traffic)));
+  if (m.rollout_traffic > 0)
+    parts.push_back(fmt::format("{} {}", format_bytes(m.rollout_traffic),
+                                plan.num_generators > 0 ? "of weights to the generators" : "to gather the weights for the rollout"));
   std::string text = fmt::format("traffic      {} sent by a rank in a step: {}\n", format_bytes(m.traffic()), join(parts, ", "));
   if (plan.nodes > 1) {
     const double across = static_cast<double>(plan.num_ranks() - plan.ranks_per_node) / (plan.num_ranks() - 1);
@@ -154,6 +171,13 @@ std::string to_json(const JobPlan& plan) {
   memory["peak_phase"] = plan.memory.peak_phase;
   memory["logits_chunk"] = whole(plan.memory.logits_chunk);
   memory["device_memory"] = plan.device_memory ? Json(whole(*plan.device_memory)) : Json();
+  if (plan.num_generators > 0) {
+    memory["generators"] = {{"ranks", plan.num_generators},
+                            {"weights", whole(plan.generator.weights)},
+                            {"kv_cache", whole(plan.generator.kv_cache)},
+                            {"activations", whole(plan.generator.activations)},
+                            {"needed", whole(plan.generator_needed())}};
+  }
   memory["fits"] = plan.device_memory ? Json(plan.fits()) : Json();
   memory["to_fit"] = plan.advice.empty() ? Json() : Json(plan.advice);
   Json more = Json::object();
@@ -193,8 +217,9 @@ std::string to_json(const JobPlan& plan) {
 }
 
 std::string refusal(const JobPlan& plan) {
-  return fmt::format("out of memory before it starts: a rank needs {} of {} ({}). {}", format_bytes(plan.needed()),
-                     format_bytes(plan.device_memory.value_or(0)), plan.device_memory_origin, plan.advice);
+  return fmt::format("out of memory before it starts: a rank needs {} of {} ({}). {}",
+                     format_bytes(std::max(plan.needed(), plan.generator_needed())), format_bytes(plan.device_memory.value_or(0)),
+                     plan.device_memory_origin, plan.advice);
 }
 
 void print_plan(const config::CommonConfig& config, const JobPlan& plan, const std::string& below) {

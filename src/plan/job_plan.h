@@ -36,6 +36,9 @@ struct JobPlan {
   std::string device_memory_origin;     // "--device-memory", "this machine's 16 GB for 2 ranks"
   std::string advice;                   // when it does not fit
 
+  int num_generators = 0;  // GRPO: ranks that generate and do not train; memory is that of a trainer then
+  MemoryPlan generator;    // of one of them
+
   // Training
   std::int64_t steps = 0;
   double step_flops = 0;        // useful ones, of a rank
@@ -53,7 +56,8 @@ struct JobPlan {
 
   int num_ranks() const { return nodes * ranks_per_node; }
   double needed() const { return memory.needed() + process; }
-  bool fits() const { return !device_memory || needed() <= *device_memory; }
+  double generator_needed() const { return num_generators > 0 ? generator.needed() + process : 0; }
+  bool fits() const { return !device_memory || (needed() <= *device_memory && generator_needed() <= *device_memory); }
   std::uint64_t disk_bytes() const { return model_bytes + num_checkpoints * checkpoint_bytes; }
 };
 

@@ -126,8 +126,8 @@ class DryTraining {
  public:
   explicit DryTraining(const TrainingShape& shape)
       : shape_(shape),
-        process_(std::max(sum(shape.sequence_lengths), sum(shape.evaluation_lengths)), shape.is_grpo ? shape.rollout : EngineShape{},
-                 shape.num_threads),
+        process_(std::max(sum(shape.sequence_lengths), sum(shape.evaluation_lengths)),
+                 shape.is_grpo && shape.generates ? shape.rollout : EngineShape{}, shape.num_threads),
         communicator_(comm::make_planned_communicator(0, shape.num_ranks)),
         model_(models::make_model(shape.model)) {
     nn::ParameterSet& parameters = model_->parameters();
@@ -141,13 +141,15 @@ class DryTraining {
     runner_ = std::make_unique<nn::UnitRunner>(parameters, *hooks_);
     runner_->set_recompute(shape.gradient_checkpointing);
     if (shape.has_reference) make_reference();
-    if (shape.is_grpo) engine_ = make_engine(process_, *model_, *runner_, shape.rollout, plan_);
+    if (!shape.is_grpo || !shape.generates) return;
+    if (shape.rollout_tensor_parallel_size > 1) make_rollout_share();
+    engine_ = make_engine(process_, *model_, *runner_, shape.rollout, plan_);
   }
 
   MemoryPlan run() {
     // The second step finds the sums of the first one in place.
     for (int step = 0; step < 2; ++step) {
-      if (shape_.is_grpo) rollout();
+      if (engine_) rollout();
       train_step();
     }
     for (const std::vector<std::int64_t>& lengths : shape_.other_micro_batches) {
@@ -170,6 +172,23 @@ class DryTraining {
     plan_.reference = process_.allocated() - before;
   }
 
+  void make_rollout_share() {
+    const double before = process_.allocated();
+    share_ = models::make_model(shape_.model, {0, shape_.rollout_tensor_parallel_size});
+    share_store_ =
+        std::make_unique<parallel::InferenceStore>(*process_.ctx, share_->parameters(), parallel::WeightStorage::kF32, DType::kF32);
+    plan_.rollout_share = process_.allocated() - before;
+  }
+
+  /// Weights on their way into the rollout's share: a unit at a time.
+  void fill_rollout_share() {
+    for (int unit = 0; unit < static_cast<int>(model_->parameters().units().size()); ++unit) {
+      store_->acquire(unit);
+      process_.recorder->look();
+      store_->release(unit);
+    }
+  }
+
   void evaluate() {
     process_.recorder->begin_phase("evaluation");
     nn::Pass pass{*process_.ctx, *runner_, nullptr};
@@ -184,11 +203,13 @@ class DryTraining {
   void rollout() {
     process_.recorder->begin_phase("rollout");
     const double before = sent();
-    process_.recorder->communicate([&] { store_->materialize(); });
+    // A pass of the whole model on what the rank's share of all sequences takes is that of a share on all of them.
+    process_.recorder->communicate([&] { share_ ? fill_rollout_share() : store_->materialize(); });
+    const double after = sent();
     engine_->weights_changed();
     run_engine(*engine_, shape_.rollout);
-    process_.recorder->communicate([&] { store_->release_materialized(); });
-    plan_.rollout_traffic = sent() - before;
+    if (!share_) process_.recorder->communicate([&] { store_->release_materialized(); });
+    plan_.rollout_traffic = after - before;
   }
 
   void train_step() {
@@ -267,7 +288,7 @@ class DryTraining {
     plan_.head = bytes(peak.head);
     plan_.allocated_peak = bytes(peak.bytes);
     plan_.activations = plan_.allocated_peak - plan_.weights - plan_.optimizer - plan_.gradients - plan_.communication - plan_.head -
-                        plan_.reference - plan_.kv_cache;
+                        plan_.reference - plan_.rollout_share - plan_.kv_cache;
     plan_.reuse = bytes(stats.bytes_reserved) - plan_.allocated_peak;
     plan_.host = host_bytes(model_->parameters(), shape_.num_ranks);
     plan_.logits_chunk = logits_chunk(shape_.model, shape_.labelled_tokens >= 0 ? shape_.labelled_tokens : sum(shape_.sequence_lengths));
@@ -278,9 +299,9 @@ class DryTraining {
   const TrainingShape& shape_;
   DryProcess process_;
   std::unique_ptr<comm::Communicator> communicator_;
-  std::unique_ptr<models::CausalLM> model_, reference_;
+  std::unique_ptr<models::CausalLM> model_, reference_, share_;
   std::unique_ptr<parallel::ParameterStore> store_;
-  std::unique_ptr<parallel::InferenceStore> reference_store_;
+  std::unique_ptr<parallel::InferenceStore> reference_store_, share_store_;
   std::unique_ptr<RecordedHooks> hooks_;
   std::unique_ptr<nn::UnitRunner> runner_, reference_runner_;
   std::unique_ptr<engine::Engine> engine_;

@@ -37,6 +37,8 @@ struct TrainingShape {
   // GRPO:
   bool is_grpo = false;
   bool has_reference = false;
+  bool generates = true;                 // false: other ranks do
+  int rollout_tensor_parallel_size = 1;  // ranks that share the weights while generating
   EngineShape rollout;
 };
 
@@ -54,6 +56,7 @@ struct InferenceShape {
 struct MemoryPlan {
   double weights = 0, gradients = 0, optimizer = 0;
   double reference = 0;       // GRPO with beta > 0: the reference model's weights
+  double rollout_share = 0;   // GRPO with tensor parallel rollout: this rank's rows of the weights, a second time
   double kv_cache = 0;        // of the engine, for all sequences in flight or what is allowed
   double activations = 0;     // saved for the backward pass, and of the pass that runs; scratch of its ops
   double head = 0;            // the chunk of logits with its gradients
@@ -70,7 +73,7 @@ struct MemoryPlan {
   // Sent by a rank in a step:
   double gradient_traffic = 0;  // per step, all micro-batches
   double value_traffic = 0;     // gathers of units and updated values
-  double rollout_traffic = 0;   // ZeRO-3: gathering all weights for the rollout
+  double rollout_traffic = 0;   // gathering the weights for the rollout, or sending them to the generators
   double traffic() const { return gradient_traffic + value_traffic + rollout_traffic; }
   /// What must be there beside the process's own code, libraries and data; with room it takes the blocks kept for reuse, too.
   double needed() const { return allocated_peak + host; }

@@ -194,7 +194,11 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   const PlanInputs inputs = plan_inputs(config, setup, prompts.size(), ranks_on_host);
   const plan::JobPlan plan =
       plan_grpo(config, inputs, std::max(prompts.longest(), eval_prompts ? eval_prompts->longest() : std::int64_t{0}));
-  if (setup.device.kind == DeviceKind::kCpu) require_memory(plan, ranks_on_host);  // a GPU's is told by its allocator
+  if (setup.device.kind == DeviceKind::kCpu) {  // a GPU's is told by its allocator
+    plan::JobPlan of_rank = plan;
+    if (world.rank() >= config.num_trainers) of_rank.memory = plan.generator;
+    require_memory(of_rank, ranks_on_host);
+  }
   set_memory_note(plan::to_text(plan));
 
   std::unique_ptr<GeneratorLink> link;

@@ -67,7 +67,7 @@ plan::JobPlan common_plan(const Config& config, const PlanInputs& inputs, const 
   plan.model = fmt::format("{}: {}", inputs.model_folder, inputs.model.model_type);
   plan.nodes = layout.nodes;
   plan.ranks_per_node = layout.ranks_per_node;
-  plan.layout = name_of(config, config.world_size);
+  plan.layout = name_of(config, config.num_trainers);
   plan.process = plan::process_bytes() + (config.world_size > 1 ? kMpiBytes : 0);
   plan.steps = inputs.max_steps;
   plan.recompute_factor = config.gradient_checkpointing ? 4.0 / 3 : 1;
@@ -189,6 +189,41 @@ plan::JobPlan plan_sft(const config::SftConfig& config, const PlanInputs& inputs
   return plan;
 }
 
+namespace {
+
+/// Ranks that hold weights and a cache alone. of_a_rank: completions of a step.
+void add_generators(const config::GrpoConfig& config, const PlanInputs& inputs, const plan::EngineShape& rollout, std::int64_t of_a_rank,
+                    plan::JobPlan& plan) {
+  plan::InferenceShape shape;
+  shape.model = inputs.model;
+  shape.storage = parallel::WeightStorage::kF32;
+  shape.num_threads = std::max(1, config.num_threads);
+  shape.engine = rollout;
+  const auto with_parts = [&](int parts) {
+    shape.tensor_parallel_size = parts;
+    shape.engine.num_sequences = static_cast<int>(std::min<std::int64_t>(256, of_a_rank * parts));
+    return plan::plan_inference(shape);
+  };
+  plan.num_generators = config.num_generators;
+  plan.generator = with_parts(config.rollout_tensor_parallel_size);
+  plan.layout = fmt::format(
+      "{} trainers ({}) and {} generators{}", config.num_trainers, plan.layout, config.num_generators,
+      config.rollout_tensor_parallel_size > 1 ? fmt::format(" ({} share the weights)", config.rollout_tensor_parallel_size) : "");
+  // Each trainer sends what it answers for, once.
+  plan.memory.rollout_traffic = 4 * plan.memory.num_parameters / config.num_trainers;
+  if (plan.fits() || plan.needed() > *plan.device_memory) return;
+  plan.advice = "more generators with a larger --rollout_tensor_parallel_size, or a smaller model";
+  for (int parts = 2 * config.rollout_tensor_parallel_size; parts <= config.num_generators; parts *= 2) {
+    if (config.num_generators % parts != 0 || parts > inputs.model.num_attention_heads) continue;
+    if (const double needed = with_parts(parts).needed() + plan.process; needed <= *plan.device_memory) {
+      plan.advice = fmt::format("--rollout_tensor_parallel_size {}: {} a generator", parts, format_bytes(needed));
+      return;
+    }
+  }
+}
+
+}  // namespace
+
 plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inputs, std::int64_t longest_prompt) {
   plan::TrainingShape shape = common_shape(config, inputs);
   const std::int64_t completions = config.groups_per_step() * config.num_generations;
@@ -203,8 +238,12 @@ plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inpu
 
   constexpr std::int64_t kMaxInFlight = 256;  // RolloutOptions::max_num_sequences
   const std::int64_t of_a_rank = (completions + config.num_trainers - 1) / config.num_trainers;
+  const std::int64_t num_generating = config.num_generators > 0 ? config.num_generators : config.num_trainers;
+  const std::int64_t generated = (completions + num_generating - 1) / num_generating;  // by a rank
+  shape.generates = config.num_generators == 0;
+  shape.rollout_tensor_parallel_size = config.rollout_tensor_parallel_size;
   plan::EngineShape& rollout = shape.rollout;
-  rollout.num_sequences = static_cast<int>(std::min(kMaxInFlight, of_a_rank));
+  rollout.num_sequences = static_cast<int>(std::min(kMaxInFlight, generated));
   rollout.prompt_length = longest_prompt;
   rollout.max_model_len = longest;
   rollout.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
@@ -216,6 +255,7 @@ plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inpu
 
   plan::JobPlan plan = common_plan(config, inputs, shape);
   plan.program = "r1_train grpo";
+  if (config.num_generators > 0) add_generators(config, inputs, rollout, generated, plan);
   plan.batch = fmt::format("{} completions of at most {} tokens with their prompt{}", config.per_device_train_batch_size, longest,
                            config.gradient_checkpointing ? ", recomputed layer by layer" : "");
   // All at full length: more than will be needed.
@@ -225,12 +265,15 @@ plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inpu
   plan.step_flops = of_rank * per_completion * passes;
   plan.tokens_per_step = static_cast<double>(completions * trained);
   const double new_tokens = static_cast<double>(longest - longest_prompt);
-  plan.generated_tokens = of_rank * new_tokens;
-  plan.generation_flops = of_rank * per_completion / 3;
-  const double turns = std::ceil(of_rank / rollout.num_sequences);
-  const double kv_token = plan.memory.kv_cache_one_sequence / static_cast<double>(longest);
-  plan.generation_bytes = turns * new_tokens * 4 * plan.memory.num_parameters +
-                          of_rank * kv_token * new_tokens * (static_cast<double>(longest_prompt) + new_tokens / 2);
+  const auto generated_here = static_cast<double>(generated);
+  const double cache = config.num_generators > 0 ? plan.generator.kv_cache_one_sequence * config.rollout_tensor_parallel_size
+                                                 : plan.memory.kv_cache_one_sequence;
+  plan.generated_tokens = generated_here * new_tokens;
+  plan.generation_flops = generated_here * per_completion / 3;
+  const double turns = std::ceil(generated_here / rollout.num_sequences);
+  const double kv_token = cache / static_cast<double>(longest);
+  plan.generation_bytes = turns * new_tokens * 4 * plan.memory.num_parameters / config.rollout_tensor_parallel_size +
+                          generated_here * kv_token * new_tokens * (static_cast<double>(longest_prompt) + new_tokens / 2);
   // Every rollout serves num_iterations steps.
   for (double* of_rollout : {&plan.generated_tokens, &plan.generation_flops, &plan.generation_bytes, &plan.memory.rollout_traffic})
     *of_rollout /= config.num_iterations;

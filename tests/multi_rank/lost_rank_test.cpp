@@ -8,7 +8,6 @@
 #include <thread>
 
 #include "base/profile.h"
-#include "base/strings.h"
 #include "tests/multi_rank/training_job.h"
 
 namespace r1::test {
@@ -21,26 +20,6 @@ namespace fs = std::filesystem;
 
 class LostRank : public TrainingJob {
  protected:
-  /// Process ids of r1_train with this output folder; rank -1: all.
-  std::vector<pid_t> processes(const std::string& name, int rank) const {
-    std::vector<pid_t> found;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator("/proc", error)) {
-      const auto id = parse_int(entry.path().filename().string());
-      if (!id) continue;
-      const auto content = [&](const char* file) {
-        std::ifstream stream(entry.path() / file, std::ios::binary);
-        return std::string((std::istreambuf_iterator<char>(stream)), {});
-      };
-      const std::string command = content("cmdline");
-      if (command.find(out(name)) == std::string::npos || command.find("/r1_train") == std::string::npos || command.starts_with("mpirun"))
-        continue;
-      if (rank < 0 || content("environ").find("OMPI_COMM_WORLD_RANK=" + std::to_string(rank) + std::string(1, '\0')) != std::string::npos)
-        found.push_back(static_cast<pid_t>(*id));
-    }
-    return found;
-  }
-
   struct Outcome {
     ProgramResult result;
     double seconds = 0;  // from the signal to the end of mpirun

@@ -5,9 +5,11 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "base/files.h"
 #include "base/json.h"
+#include "base/strings.h"
 #include "tests/support/on_ranks.h"
 #include "tests/support/paths.h"
 
@@ -70,13 +72,44 @@ class TrainingJob : public ::testing::Test {
     while (std::getline(lines, line)) {
       Json row = Json::parse(line);
       for (const char* key : {"tokens_per_second", "mfu", "step_seconds", "peak_memory_bytes", "eval_runtime", "eval_samples_per_second",
-                              "communication_seconds", "rollout/idle_slot_share", "rollout/tokens_per_second", "rollout/preemptions",
-                              "eval_steps_per_second"})
+                              "communication_seconds", "time/overlapped_seconds", "rollout/idle_slot_share", "rollout/tokens_per_second",
+                              "rollout/preemptions", "eval_steps_per_second"})
         row.erase(key);
       for (const char* key : {"time/rollout_seconds", "time/reward_seconds", "time/logprob_seconds", "time/train_seconds"}) row.erase(key);
       result += row.dump() + "\n";
     }
     return result;
+  }
+
+  /// All files of completions/, one after another.
+  std::string completions(const std::string& name) const {
+    std::map<std::string, std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(out(name) + "/completions")) {
+      if (entry.path().extension() == ".jsonl") files[entry.path().filename()] = read_file(entry.path());
+    }
+    std::string all;
+    for (const auto& [file, content] : files) all += file + "\n" + content;
+    return all;
+  }
+
+  /// Process ids of r1_train with this output folder; rank -1: all.
+  std::vector<pid_t> processes(const std::string& name, int rank) const {
+    std::vector<pid_t> found;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+      const auto id = parse_int(entry.path().filename().string());
+      if (!id) continue;
+      const auto content = [&](const char* file) {
+        std::ifstream stream(entry.path() / file, std::ios::binary);
+        return std::string((std::istreambuf_iterator<char>(stream)), {});
+      };
+      const std::string command = content("cmdline");
+      if (command.find(out(name)) == std::string::npos || command.find("/r1_train") == std::string::npos || command.starts_with("mpirun"))
+        continue;
+      if (rank < 0 || content("environ").find("OMPI_COMM_WORLD_RANK=" + std::to_string(rank) + std::string(1, '\0')) != std::string::npos)
+        found.push_back(static_cast<pid_t>(*id));
+    }
+    return found;
   }
 
   TemporaryFolder folder_;
