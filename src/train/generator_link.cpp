@@ -75,6 +75,11 @@ GeneratorOrder GeneratorLink::receive_order() {
   return order;
 }
 
+std::int64_t GeneratorLink::largest_of_generators(std::int64_t mine, std::string_view what) {
+  const std::vector<std::int64_t> all = host_.host_gather_value(mine, what);
+  return *std::max_element(all.begin() + num_trainers_, all.end());
+}
+
 void GeneratorLink::post(const Message& message) {
   const auto own = std::ranges::find_if(streams_, [](const auto& stream) { return stream != nullptr; });
   R1_ASSERT(is_generator() && own != streams_.end(), "only the leader of a copy of the model has anything to tell");

@@ -44,6 +44,8 @@ class GeneratorLink {
   /// Collective over the trainers: rank 0's order to the generators.
   void send(const GeneratorOrder& order);
   GeneratorOrder receive_order();
+  /// At the end of a run: the highest of the generators' values, on all ranks. Collective over the world.
+  std::int64_t largest_of_generators(std::int64_t mine, std::string_view what);
 
   /// A message of a generating copy of the model to all trainers.
   struct Message {

@@ -148,7 +148,9 @@ void print_plan(const config::GrpoConfig& config, const Setup& setup) {
 }
 
 std::string ranks_text(const config::GrpoConfig& config) {
-  if (config.num_generators > 0) return fmt::format("{} trainers and {} generators of ", config.num_trainers, config.num_generators);
+  if (config.num_generators > 0)
+    return fmt::format("{} trainer{} and {} generator{} of ", config.num_trainers, config.num_trainers == 1 ? "" : "s",
+                       config.num_generators, config.num_generators == 1 ? "" : "s");
   return config.num_trainers > 1 ? fmt::format("{} ranks of ", config.num_trainers) : "";
 }
 
@@ -205,8 +207,10 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   if (config.num_generators > 0) {
     link = std::make_unique<GeneratorLink>(ranks, world.communicator(), config.num_trainers, config.rollout_tensor_parallel_size);
     if (link->is_generator()) {
-      return run_generator(*ctx, *link, setup.model_config, rollout_options(config, *setup.tokenizer, ranks_on_host), prompts,
-                           eval_prompts ? &*eval_prompts : nullptr);
+      run_generator(*ctx, *link, setup.model_config, rollout_options(config, *setup.tokenizer, ranks_on_host), prompts,
+                    eval_prompts ? &*eval_prompts : nullptr);
+      link->largest_of_generators(static_cast<std::int64_t>(ctx->allocator().stats().peak_bytes), "memory");
+      return;
     }
   }
 
@@ -253,10 +257,16 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   RunCheckpoints checkpoints(config, config, parts, identity, save_options);
   Trainer trainer(parts, trainer_settings, schedule, objective, save_model, &checkpoints);
   const TrainResult result = run_with_generators(trainer, link.get());
+  const auto own_peak = static_cast<std::int64_t>(ctx->allocator().stats().peak_bytes);
+  const std::int64_t generator_peak = link ? link->largest_of_generators(own_peak, "memory") : 0;
   if (!is_first_rank) return;
   log::info("{} steps in {}", result.global_step, format_seconds(result.train_runtime));
-  log::info("memory: {} taken by tensors at the highest, {} planned",
-            format_bytes(static_cast<double>(ctx->allocator().stats().peak_bytes)), format_bytes(plan.memory.allocated_peak));
+  log::info("memory: {} taken by tensors at the highest, {} planned", format_bytes(static_cast<double>(own_peak)),
+            format_bytes(plan.memory.allocated_peak));
+  if (link) {
+    log::info("memory of a generator: {} taken by tensors at the highest, {} planned", format_bytes(static_cast<double>(generator_peak)),
+              format_bytes(plan.generator.allocated_peak));
+  }
   training_report.add_note(kAboutTheLoss);
   if (auto table = breakdown.table()) training_report.add_table(std::move(*table));
   training_report.write(config.output_dir + "/report.html", trainer.history(), result);

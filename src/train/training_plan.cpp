@@ -207,7 +207,8 @@ void add_generators(const config::GrpoConfig& config, const PlanInputs& inputs, 
   plan.num_generators = config.num_generators;
   plan.generator = with_parts(config.rollout_tensor_parallel_size);
   plan.layout = fmt::format(
-      "{} trainers ({}) and {} generators{}", config.num_trainers, plan.layout, config.num_generators,
+      "{} trainer{} ({}) and {} generator{}{}", config.num_trainers, config.num_trainers == 1 ? "" : "s", plan.layout,
+      config.num_generators, config.num_generators == 1 ? "" : "s",
       config.rollout_tensor_parallel_size > 1 ? fmt::format(" ({} share the weights)", config.rollout_tensor_parallel_size) : "");
   // Each trainer sends what it answers for, once.
   plan.memory.rollout_traffic = 4 * plan.memory.num_parameters / config.num_trainers;
@@ -243,7 +244,9 @@ plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inpu
   shape.generates = config.num_generators == 0;
   shape.rollout_tensor_parallel_size = config.rollout_tensor_parallel_size;
   plan::EngineShape& rollout = shape.rollout;
-  rollout.num_sequences = static_cast<int>(std::min(kMaxInFlight, generated));
+  // Ranks that share the weights hold a part of each of their sequences.
+  const std::int64_t sharing = config.rollout_tensor_parallel_size;
+  rollout.num_sequences = static_cast<int>((std::min(kMaxInFlight, generated * sharing) + sharing - 1) / sharing);
   rollout.prompt_length = longest_prompt;
   rollout.max_model_len = longest;
   rollout.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
