@@ -1,17 +1,11 @@
 #include "ops/embedding.h"
 
 #include "ops/op_scope.h"
+#include "tests/ops/embedding_cases.h"
 #include "tests/ops/simt/compare.h"
 
 namespace r1::test {
 namespace {
-
-struct EmbeddingCase {
-  std::int64_t num_tokens, vocab_size, hidden_size;
-};
-
-// More tokens than the 128 ids that are compared at once; more columns than one block takes; an odd size.
-const std::vector<EmbeddingCase> kEmbeddingCases = {{1, 3, 1}, {7, 5, 24}, {150, 11, 33}, {300, 40, 64}, {5, 4, 1032}};
 
 TEST(SimtEmbedding, MatchesTheReferenceForwardAndBackward) {
   const auto reference = make_cpu_context(1, Backend::kReference);
@@ -36,9 +30,8 @@ TEST(SimtEmbedding, MatchesTheReferenceForwardAndBackward) {
         table.embedding_backward(ctx, ids, grad_out, added, ops::Accumulate::kYes);
         return {floats_of(ctx, out), floats_of(ctx, fresh), floats_of(ctx, added)};
       };
-      // f32 sums of up to 70 gradients of an id.
       expect_close(on_all_schedules([&](const ExecContext& ctx) { return run(ctx, simt_table(), dtype); }),
-                   run(*reference, ops::reference_table(), DType::kF32), 2e-6);
+                   run(*reference, ops::reference_table(), DType::kF32), kEmbeddingTolerance);
     }
   }
 }

@@ -1,44 +1,18 @@
 #include "ops/paged_attention.h"
 
 #include "ops/op_scope.h"
+#include "tests/ops/paged_attention_cases.h"
 #include "tests/ops/simt/compare.h"
 
 namespace r1::test {
 namespace {
 
-struct PagedCase {
-  int num_attention_heads, num_key_value_heads, head_dim, block_size;
-  std::vector<std::int32_t> contexts, new_tokens;  // of each sequence
-};
-
-// Groups of 1, 2, 3, 4, 7 and 12 query heads (12: two tiles); head sizes that are no multiple of 8; a context over 512: two splits.
-const std::vector<PagedCase> kPagedCases = {
-    {1, 1, 1, 16, {1}, {1}},     {4, 2, 16, 16, {17, 5, 64}, {1, 1, 1}}, {3, 1, 24, 32, {65, 40}, {3, 0}},
-    {4, 4, 64, 64, {127}, {1}},  {4, 1, 20, 16, {600, 33}, {1, 2}},      {7, 1, 128, 32, {66}, {1}},
-    {12, 1, 80, 16, {130}, {1}}, {2, 1, 256, 16, {513, 9}, {1, 1}},
-};
-
 /// All keys and values are written by write_kv_cache into blocks in a scattered order; then the last tokens attend.
 Results run_paged(const ExecContext& ctx, const ops::OpTable& table, const PagedCase& c, DType stored) {
   const ops::AttentionHeads heads{c.num_attention_heads, c.num_key_value_heads, c.head_dim,
                                   1.0F / std::sqrt(static_cast<float>(c.head_dim))};
-  std::vector<std::int32_t> cu_seqlens = {0}, slots, tables;
-  std::int64_t total = 0, new_total = 0, max_blocks = 0, num_blocks = 3;
-  for (std::size_t s = 0; s < c.contexts.size(); ++s) {
-    max_blocks = std::max<std::int64_t>(max_blocks, (c.contexts[s] + c.block_size - 1) / c.block_size);
-    num_blocks += (c.contexts[s] + c.block_size - 1) / c.block_size;
-    total += c.contexts[s];
-    cu_seqlens.push_back(static_cast<std::int32_t>(new_total += c.new_tokens[s]));
-  }
-  std::int32_t next = static_cast<std::int32_t>(num_blocks) - 1;  // from the last block downwards
-  for (const std::int32_t context : c.contexts) {
-    for (std::int64_t b = 0; b < max_blocks; ++b) tables.push_back(b * c.block_size < context ? next-- : -1);
-    for (std::int32_t position = 0; position < context; ++position) {
-      const auto block = tables[tables.size() - static_cast<std::size_t>(max_blocks) + static_cast<std::size_t>(position / c.block_size)];
-      slots.push_back(block * c.block_size + position % c.block_size);
-    }
-  }
-  slots.push_back(-1);  // one token that is not stored
+  const PagedLayout layout(c);
+  const std::int64_t total = layout.num_stored, new_total = layout.num_new;
   const std::int64_t kv_columns = std::int64_t{c.num_key_value_heads} * c.head_dim,
                      q_columns = std::int64_t{c.num_attention_heads} * c.head_dim;
   // Numbers that both storage types hold.
@@ -46,8 +20,8 @@ Results run_paged(const ExecContext& ctx, const ops::OpTable& table, const Paged
   const Tensor q = stored_tensor(ctx, {new_total, q_columns}, values(new_total * q_columns, 1), stored);
   const Tensor k = stored_tensor(ctx, {total + 1, kv_columns}, values((total + 1) * kv_columns, 2), stored);
   const Tensor v = stored_tensor(ctx, {total + 1, kv_columns}, values((total + 1) * kv_columns, 3), stored);
-  const Shape key_shape = ops::key_cache_shape(num_blocks, heads, c.block_size),
-              value_shape = ops::value_cache_shape(num_blocks, heads, c.block_size);
+  const Shape key_shape = ops::key_cache_shape(layout.num_blocks, heads, c.block_size),
+              value_shape = ops::value_cache_shape(layout.num_blocks, heads, c.block_size);
   // What was never written must not matter: infinities are there.
   Tensor key_cache =
       stored_tensor(ctx, key_shape, std::vector<float>(static_cast<std::size_t>(key_shape.num_elements()), INFINITY), stored);
@@ -55,9 +29,9 @@ Results run_paged(const ExecContext& ctx, const ops::OpTable& table, const Paged
       stored_tensor(ctx, value_shape, std::vector<float>(static_cast<std::size_t>(value_shape.num_elements()), INFINITY), stored);
   Tensor out = ctx.empty({new_total, q_columns}, stored);
   const auto num_sequences = static_cast<std::int64_t>(c.contexts.size());
-  const Tensor starts = device_tensor(ctx, {num_sequences + 1}, cu_seqlens), lens = device_tensor(ctx, {num_sequences}, c.contexts);
-  const Tensor block_tables = device_tensor(ctx, {num_sequences, max_blocks}, tables),
-               slot_mapping = device_tensor(ctx, {total + 1}, slots);
+  const Tensor starts = device_tensor(ctx, {num_sequences + 1}, layout.cu_seqlens), lens = device_tensor(ctx, {num_sequences}, c.contexts);
+  const Tensor block_tables = device_tensor(ctx, {num_sequences, layout.max_blocks}, layout.block_tables),
+               slot_mapping = device_tensor(ctx, {total + 1}, layout.slots);
   ops::OpScope scope(ctx, "paged attention test");
   table.write_kv_cache(ctx, k, v, slot_mapping, heads, key_cache, value_cache);
   table.paged_attention(ctx, q, key_cache, value_cache, starts, lens, block_tables, heads, out);
@@ -71,7 +45,7 @@ TEST(SimtPagedAttention, MatchesTheReferenceFromTheCacheOn) {
     for (const DType dtype : kStorageTypes) {
       SCOPED_TRACE(fmt::format("{} heads over {} of {}, {}", c.num_attention_heads, c.num_key_value_heads, c.head_dim, dtype_name(dtype)));
       const Results found = on_all_schedules([&](const ExecContext& ctx) { return run_paged(ctx, simt_table(), c, dtype); });
-      EXPECT_LE(largest_error(found[0], expected[0]), tolerance(4e-6, dtype));
+      EXPECT_LE(largest_error(found[0], expected[0]), tolerance(kPagedTolerance, dtype));
       EXPECT_EQ(found[1], expected[1]);  // the caches
       EXPECT_EQ(found[2], expected[2]);
     }

@@ -1,6 +1,7 @@
 #include "ops/sampling.h"
 
 #include "ops/op_scope.h"
+#include "tests/ops/sampling_cases.h"
 #include "tests/ops/simt/compare.h"
 
 #define R1_SIMT 1
@@ -10,43 +11,6 @@ namespace r1::test {
 namespace {
 
 using ops::SamplingSettings;
-
-const std::vector<SamplingSettings> kRowSettings = {
-    {},
-    {.temperature = 0},
-    {.temperature = 0, .repetition_penalty = 3},
-    {.temperature = 0.6F, .top_p = 0.95F},
-    {.temperature = 1.3F, .top_k = 5},
-    {.top_k = 1},
-    {.top_p = 0.3F},
-    {.top_p = 1e-6F},
-    {.min_p = 0.2F},
-    {.temperature = 0.7F, .top_k = 20, .top_p = 0.8F, .min_p = 0.05F, .repetition_penalty = 1.3F},
-    {.top_k = 100000},
-    {.top_p = 0.999F, .repetition_penalty = 0.8F},
-};
-
-struct SamplingData {
-  SamplingData(std::int64_t vocab_size, DType dtype, std::uint64_t seed) : V(vocab_size) {
-    const auto num_rows = static_cast<std::int64_t>(kRowSettings.size());
-    logits = rounded(random_values(num_rows * V, seed, 2.0), dtype);
-    // Coarse values make ties at the borders of top_k and top_p.
-    for (std::size_t i = 0; i < logits.size(); i += 3) logits[i] = std::round(logits[i] * 2.0F) / 2.0F;
-    RandomStream random(seed, "sampling");
-    for (std::size_t r = 0; r < kRowSettings.size(); ++r) {
-      for (std::uint64_t n = random.below(9); n > 0; --n)
-        seen.push_back(static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(V))));
-      if (!seen.empty()) seen.push_back(seen.back());  // repeated ids count once
-      offsets.push_back(static_cast<std::int32_t>(seen.size()));
-      uniforms.push_back(static_cast<float>(random.next_u32() >> 8) * 0x1p-24F);
-    }
-    uniforms.front() = 0;
-    uniforms[4] = 1 - 0x1p-24F;
-  }
-  std::int64_t V;
-  std::vector<float> logits, uniforms;
-  std::vector<std::int32_t> seen, offsets = {0};
-};
 
 struct SamplingTensors {
   SamplingTensors(const ExecContext& ctx, const SamplingData& data, DType dtype)
@@ -79,12 +43,13 @@ TEST(SimtSampling, ChoosesAndDistributesAsTheReference) {
   for (const DType dtype : kStorageTypes) {
     for (const std::int64_t V : kVocabularies) {
       SCOPED_TRACE(fmt::format("{} ids, {}", V, dtype_name(dtype)));
-      const SamplingData data(V, dtype, static_cast<std::uint64_t>(V));
+      const auto num_rows = static_cast<std::int64_t>(kRowSettings.size());
+      const SamplingData data(V, random_values(num_rows * V, static_cast<std::uint64_t>(V), 2.0), dtype, static_cast<std::uint64_t>(V));
       const Results expected = run_sampling(*reference, ops::reference_table(), data, DType::kF32);
       const Results found = on_all_schedules([&](const ExecContext& ctx) { return run_sampling(ctx, simt_table(), data, dtype); });
       EXPECT_EQ(found[0], expected[0]);
-      EXPECT_LE(largest_error(found[1], expected[1]), 3e-6);
-      EXPECT_LE(largest_error(found[2], expected[2]), 1e-6);
+      EXPECT_LE(largest_error(found[1], expected[1]), kLogProbTolerance);
+      EXPECT_LE(largest_error(found[2], expected[2]), kProbabilityTolerance);
       for (std::size_t i = 0; i < found[2].size(); ++i)
         ASSERT_EQ(found[2][i] > 0, expected[2][i] > 0) << "id " << i % static_cast<std::size_t>(V);
     }

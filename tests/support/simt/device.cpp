@@ -47,8 +47,9 @@ const ops::OpTable& cpu_table() {
 }
 
 void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
-  Tensor result = widened_tensor(ctx, out);
-  cpu_table().linear(ctx, widened_tensor(ctx, x), widened_tensor(ctx, weight), bias, result);
+  Tensor result = widened_tensor(ctx, out), wide_bias;
+  if (bias != nullptr) wide_bias = widened_tensor(ctx, *bias);
+  cpu_table().linear(ctx, widened_tensor(ctx, x), widened_tensor(ctx, weight), bias != nullptr ? &wide_bias : nullptr, result);
   store_rounded(ctx, result, out);
 }
 void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const Tensor& weight, Tensor& grad_x,
@@ -59,9 +60,12 @@ void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const
 }
 void linear_backward_weight(const ExecContext& ctx, const Tensor& grad_out, const Tensor& x, Tensor& grad_weight, Tensor* grad_bias,
                             ops::Accumulate accumulate) {
-  Tensor result = widened_tensor(ctx, grad_weight);
-  cpu_table().linear_backward_weight(ctx, widened_tensor(ctx, grad_out), widened_tensor(ctx, x), result, grad_bias, accumulate);
+  Tensor result = widened_tensor(ctx, grad_weight), bias;
+  if (grad_bias != nullptr) bias = widened_tensor(ctx, *grad_bias);
+  cpu_table().linear_backward_weight(ctx, widened_tensor(ctx, grad_out), widened_tensor(ctx, x), result,
+                                     grad_bias != nullptr ? &bias : nullptr, accumulate);
   store_rounded(ctx, result, grad_weight);
+  if (grad_bias != nullptr) store_rounded(ctx, bias, *grad_bias);
 }
 
 }  // namespace

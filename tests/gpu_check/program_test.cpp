@@ -1,0 +1,93 @@
+// gpu_check itself: without a GPU, and on the stand-in of tests/cuda (a device whose ops are the CPU's).
+#include <gmock/gmock.h>
+
+#include <filesystem>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "tests/support/paths.h"
+#include "tests/support/run_program.h"
+
+namespace r1 {
+namespace {
+
+using test::ProgramResult;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class GpuCheck : public ::testing::Test {
+ protected:
+  ProgramResult run(std::vector<std::string> arguments, std::map<std::string, std::string> env = {}) const {
+    arguments.insert(arguments.end(), {"--output", folder_.file("out"), "--root", test::source_folder()});
+    return test::run_program(R1_BIN_DIR "/gpu_check", arguments, "", env);
+  }
+  Json report() const { return read_json_file(folder_.file("out/gpu_check.json")); }
+  /// The first object of a section with this name.
+  Json line(const std::string& section, const std::string& name) const {
+    const Json whole = report();
+    for (const Json& one : whole.at(section)) {
+      if (one.at("name") == name) return one;
+    }
+    return nullptr;
+  }
+  test::TemporaryFolder folder_;
+};
+
+constexpr const char* kParity = "parity with the CPU backend, and the same bits twice";
+const std::map<std::string, std::string> kOnTheStandIn = {{"R1_CUDA_MODULE", R1_STAND_IN}};
+
+TEST_F(GpuCheck, ProvesNothingWithoutADeviceAndNamesWhatItFound) {
+  if (std::filesystem::exists("/dev/nvidia0")) GTEST_SKIP() << "this machine has a GPU";
+  const ProgramResult done = run({}, {{"R1_CUDA_MODULE", ""}});
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_THAT(done.out, HasSubstr("no device: nothing proven"));
+  EXPECT_THAT(done.out, HasSubstr("libr1_cuda.so"));
+  for (const char* library : {"CUDA driver", "CUDA runtime", "cuBLASLt", "cuDNN", "NCCL"}) {
+    EXPECT_FALSE(line("libraries", library).is_null()) << library;
+  }
+  EXPECT_EQ(report()["has_device"], false);
+  EXPECT_FALSE(report().contains(kParity)) << "nothing may look as if it had been checked";
+}
+
+TEST_F(GpuCheck, SaysThatTheModuleIsMissing) {
+  const ProgramResult done = run({}, {{"R1_CUDA_MODULE", "/nonexistent/libr1_cuda.so"}});
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_EQ(line("libraries", "libr1_cuda.so")["outcome"], "not run");
+  EXPECT_THAT(done.out, HasSubstr("/nonexistent/libr1_cuda.so"));
+  EXPECT_THAT(done.out, HasSubstr("no device: nothing proven"));
+}
+
+TEST_F(GpuCheck, PassesADeviceWhoseOpsAreRight) {
+  const ProgramResult done = run({"--dtypes", "float32", "--only", "parity"}, kOnTheStandIn);
+  EXPECT_EQ(done.exit_code, 0) << done.out << done.err;
+  EXPECT_EQ(line(kParity, "swiglu float32")["outcome"], "passed");
+  EXPECT_GT(line(kParity, "swiglu float32")["cases"], 3);
+  EXPECT_EQ(line(kParity, "linear_int8 float32")["outcome"], "not run");
+  EXPECT_EQ(report()["failed"], 0);
+}
+
+TEST_F(GpuCheck, FailsWithTheNameOfAWrongKernel) {
+  auto env = kOnTheStandIn;
+  env["R1_STAND_IN_WRONG"] = "swiglu";
+  const ProgramResult done = run({"--dtypes", "float32", "--only", "parity", "--ops", "swiglu"}, env);
+  EXPECT_EQ(done.exit_code, 1) << done.out;
+  EXPECT_THAT(done.out, HasSubstr("FAILED"));
+  EXPECT_EQ(line(kParity, "swiglu float32")["outcome"], "failed");
+  EXPECT_EQ(line(kParity, "swiglu_backward float32")["outcome"], "failed") << "they share their cases";
+  EXPECT_THAT(line(kParity, "our own kernels")["text"].get<std::string>(), HasSubstr("swiglu (float32)"));
+}
+
+TEST_F(GpuCheck, FailsWhenOneOfOurKernelsDoesNotRun) {
+  // The stand-in's ops take no bf16: as if a kernel had not been built for it.
+  const ProgramResult done = run({"--dtypes", "bfloat16", "--only", "parity", "--ops", "swiglu"}, kOnTheStandIn);
+  EXPECT_EQ(done.exit_code, 1) << done.out;
+  EXPECT_THAT(line(kParity, "our own kernels")["text"].get<std::string>(), HasSubstr("swiglu (bfloat16)"));
+}
+
+TEST_F(GpuCheck, RefusesUnknownOptions) {
+  EXPECT_EQ(run({"--fast", "yes"}).exit_code, 2);
+  EXPECT_EQ(run({"--dtypes", "int4"}).exit_code, 2);
+}
+
+}  // namespace
+}  // namespace r1
