@@ -19,6 +19,16 @@ expect_completed "$job" "generate.slurm" "$both_nodes"
 rows="$("$R1_BIN/r1_inspect" dataset "$PWD/username/r1-dataset" | grep -c generations || true)"
 ((rows > 0)) || fail "generate.slurm: no generations in username/r1-dataset" "$log"
 
+# One node, four names, and a fifth argument with overrides; then the same with flags.
+submit --job-name=open_r1 --nodes=1 slurm/train.slurm Qwen2.5-1.5B-Instruct sft demo zero3 '--per_device_train_batch_size=1 --num_train_epochs=5'
+short="$job"
+submit --job-name=open_r1 --nodes=1 slurm/train.slurm --model Qwen2.5-1.5B-Instruct --task=sft --config demo --accelerator zero3 \
+  --args "--run_name='two words' --output_dir=data/flags"
+expect_completed "$job" "train.slurm with flags"
+grep -q "two words" data/flags/report.html || fail "train.slurm: an override with a space did not arrive" "$log"
+expect_completed "$short" "train.slurm with overrides"
+grep -q '"epoch": *5' data/Qwen2.5-1.5B-Open-R1-Distill/train_results.json || fail "train.slurm: not the five epochs of the override" "$log"
+
 # A model spread over four ranks of two nodes, and a wrong layout, which the plan finds.
 R1_GENERATE_PARALLEL=model R1_RANKS_PER_NODE=2 submit slurm/generate.slurm --hf-dataset builtin/chain:steps=4 --max-samples 4 \
   --max-new-tokens 4 --model deepseek-ai/DeepSeek-R1 --hf-output-dataset "$work/spread out"
