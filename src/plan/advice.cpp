@@ -21,11 +21,15 @@ struct Candidate {
   int cost() const { return (recompute ? 2 : 0) + 3 * stages + 4 * halvings + 100 * node_doublings; }
 };
 
-/// The first rows of the micro-batch, half of its tokens for each halving.
-std::vector<std::int64_t> halved(std::vector<std::int64_t> lengths, int rows, int halvings) {
+/// Of the tokens of a micro-batch of `rows`, those of the rows that are left.
+std::int64_t share_of_rows(std::int64_t tokens, int rows, int halvings) {
   const int left = std::max(1, rows >> halvings);
-  const std::int64_t tokens = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
-  const std::int64_t wanted = (tokens * left + rows - 1) / rows;
+  return (tokens * left + rows - 1) / rows;
+}
+
+/// The first rows of the micro-batch, half of its tokens for each halving.
+std::vector<std::int64_t> halved(const std::vector<std::int64_t>& lengths, int rows, int halvings) {
+  const std::int64_t wanted = share_of_rows(std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0}), rows, halvings);
   std::vector<std::int64_t> result;
   for (std::int64_t taken = 0; const std::int64_t length : lengths) {
     if (taken >= wanted) break;
@@ -43,6 +47,8 @@ TrainingShape changed(TrainingShape shape, const TrainingLayout& layout, const C
   shape.gradient_checkpointing |= candidate.recompute;
   shape.store.sharding = sharding_after(shape.store.sharding, candidate.stages);
   shape.sequence_lengths = halved(shape.sequence_lengths, layout.rows, candidate.halvings);
+  for (std::vector<std::int64_t>& lengths : shape.other_micro_batches) lengths = halved(lengths, layout.rows, candidate.halvings);
+  if (shape.labelled_tokens > 0) shape.labelled_tokens = share_of_rows(shape.labelled_tokens, layout.rows, candidate.halvings);
   shape.micro_batches_per_rank = std::max<std::int64_t>(1, shape.micro_batches_per_rank << candidate.halvings >> candidate.node_doublings);
   shape.num_ranks <<= candidate.node_doublings;
   return shape;

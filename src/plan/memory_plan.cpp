@@ -117,6 +117,13 @@ double logits_chunk(const models::ModelConfig& model, std::int64_t tokens) {
   return std::max(row, std::min(kWorkspace, row * bytes(tokens)));
 }
 
+/// Of one pass.
+std::int64_t most_tokens(const TrainingShape& shape) {
+  std::int64_t tokens = std::max(sum(shape.sequence_lengths), sum(shape.evaluation_lengths));
+  for (const std::vector<std::int64_t>& lengths : shape.other_micro_batches) tokens = std::max(tokens, sum(lengths));
+  return tokens;
+}
+
 /// A step's micro-batches and what they move, counted apart because only the last one closes the sums.
 struct Traffic {
   double gradients = 0, values = 0;
@@ -126,8 +133,7 @@ class DryTraining {
  public:
   explicit DryTraining(const TrainingShape& shape)
       : shape_(shape),
-        process_(std::max(sum(shape.sequence_lengths), sum(shape.evaluation_lengths)),
-                 shape.is_grpo && shape.generates ? shape.rollout : EngineShape{}, shape.num_threads),
+        process_(most_tokens(shape), shape.is_grpo && shape.generates ? shape.rollout : EngineShape{}, shape.num_threads),
         communicator_(comm::make_planned_communicator(0, shape.num_ranks)),
         model_(models::make_model(shape.model)) {
     nn::ParameterSet& parameters = model_->parameters();
