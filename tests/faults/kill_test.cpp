@@ -209,7 +209,7 @@ TEST_F(Faults, ASecondJobInTheFolderIsRefusedAtOnce) {
   const double seconds = seconds_of([&] {
     EXPECT_EQ(run(command("sft", 1, "run", {"--max_steps=100000", "--resume_from_checkpoint=latest"})), 2);
   });
-  EXPECT_LT(seconds, 3);
+  EXPECT_LT(seconds, 15) << "it waits for nobody; a process's start on a busy machine takes some seconds";
   EXPECT_THAT(log_text(), HasSubstr(fmt::format("in use by job pid{}", first.pid())));
   first.signal_it(SIGTERM);
   EXPECT_EQ(first.wait(), 85) << log_text();
@@ -226,7 +226,7 @@ TEST_F(Faults, ASecondTermEndsTheProcessAtOnce) {
   job.signal_it(SIGTERM);
   sleep_seconds(0.2);
   job.signal_it(SIGTERM);
-  EXPECT_LT(seconds_of([&] { EXPECT_EQ(job.wait(), 143) << log_text(); }), 1);
+  EXPECT_LT(seconds_of([&] { EXPECT_EQ(job.wait(), 143) << log_text(); }), 5);
   EXPECT_FALSE(fs::exists(out("run") + "/latest"));
 }
 
