@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A job whose time limit hits twice is requeued twice by itself and ends with the bytes of an uninterrupted run.
-# usage: tests/slurm/requeue_test.sh FOLDER_OF_THE_PROGRAMS [time_limit|scontrol_requeue|preemption|node_failure|no_progress …]
+# usage: tests/slurm/requeue_test.sh FOLDER_OF_THE_PROGRAMS [time_limit|mpirun_launcher|generation|scontrol_requeue|preemption|node_failure|no_progress …]
 # Without a name: time_limit alone; the others take minutes and run under the label slow.
 set -euo pipefail
 # shellcheck source=tests/slurm/support.sh
@@ -74,6 +74,33 @@ time_limit() {
   done
   expect_same "$limited" time_limit 2
   (($(grep -c "asks to be requeued (exit code 85)" "$log") == 2)) || fail "time limit: expected two requests in the log" "$log"
+}
+
+# The same signal, with the other launcher.
+mpirun_launcher() {
+  R1_LAUNCHER=mpirun start_run mpirun_launcher
+  hold "$job" 1 100
+  scancel --signal=USR1 --batch "$job"
+  asked "$log" 1
+  let_go
+  expect_same "$job" mpirun_launcher 1
+  (($(grep -cxF "rank 0 on n1, rank 1 on n2" "$log") == 2)) || fail "mpirun: not a rank on each node in both lives" "$log"
+}
+
+# A generation that is interrupted continues and leaves the rows of an uninterrupted one.
+generation() {
+  local flags=(--hf-dataset builtin/chain:steps=4 --model deepseek-ai/DeepSeek-R1 --max-samples 240 --max-new-tokens 200 --temperature 1.0
+    --ignore-eos --num-threads 1 --output-format jsonl)
+  submit slurm/generate.slurm "${flags[@]}" --hf-output-dataset data/interrupted
+  local interrupted="$job"
+  wait_for_line '^sample [1-9][0-9]*/240' "$log" || true
+  scancel --signal=USR1 --batch "$interrupted"
+  submit slurm/generate.slurm "${flags[@]}" --hf-output-dataset data/whole
+  expect_completed "$job" "the whole generation"
+  expect_completed "$interrupted" "the interrupted generation"
+  [[ "$(field_of "$interrupted" Restarts)" == 1 ]] || fail "generation: $(field_of "$interrupted" Restarts) restarts, expected 1" "$log"
+  diff <(cat data/whole/part-*) <(cat data/interrupted/part-*) >"$work/difference" || fail "generation: other rows after the restart" "$work/difference"
+  [[ "$(cat data/interrupted/part-* | wc -l)" == 240 ]] || fail "generation: not 240 rows" "$log"
 }
 
 scontrol_requeue() {

@@ -29,6 +29,10 @@ grep -q "two words" data/flags/report.html || fail "train.slurm: an override wit
 expect_completed "$short" "train.slurm with overrides"
 grep -q '"epoch": *5' data/Qwen2.5-1.5B-Open-R1-Distill/train_results.json || fail "train.slurm: not the five epochs of the override" "$log"
 
+# The other launcher, with two ranks a node.
+R1_LAUNCHER=mpirun R1_RANKS_PER_NODE=2 submit --nodes=2 slurm/train.slurm Qwen2.5-1.5B-Instruct grpo demo zero3 "--output_dir=data/mpirun --max_steps=1"
+expect_completed "$job" "train.slurm with mpirun" "rank 0 on n1, rank 1 on n1, rank 2 on n2, rank 3 on n2"
+
 # A model spread over four ranks of two nodes, and a wrong layout, which the plan finds.
 R1_GENERATE_PARALLEL=model R1_RANKS_PER_NODE=2 submit slurm/generate.slurm --hf-dataset builtin/chain:steps=4 --max-samples 4 \
   --max-new-tokens 4 --model deepseek-ai/DeepSeek-R1 --hf-output-dataset "$work/spread out"
