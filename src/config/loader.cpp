@@ -277,22 +277,24 @@ std::optional<std::string> requested_information(Program program, std::span<cons
 std::string print_effective_configuration(const CommonConfig& config) {
   std::size_t key_width = 0, value_width = 0;
   constexpr std::size_t kMaxValue = 60;
-  auto one_line = [](const std::string& value) {
-    std::string line = replace_all(value.empty() ? "''" : value, "\n", "\\n");
-    if (line.size() <= kMaxValue) return line;
+  // Names and places are never cut: the templates under slurm/ read them here.
+  constexpr const char* kWhole[] = {"model_name_or_path", "dataset_name", "output_dir", "config", "benchmarks"};
+  auto one_line = [&](const ConfigRow& row) {
+    std::string line = replace_all(row.value.empty() ? "''" : row.value, "\n", "\\n");
+    if (line.size() <= kMaxValue || std::ranges::count(kWhole, row.key) > 0) return line;
     std::size_t end = kMaxValue;
     while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80) --end;
     return line.substr(0, end) + "…";
   };
   for (const ConfigRow& row : config.effective_configuration) {
     key_width = std::max(key_width, row.key.size());
-    value_width = std::max(value_width, std::min(one_line(row.value).size(), kMaxValue));
+    value_width = std::max(value_width, std::min(one_line(row).size(), kMaxValue));
   }
   std::string text;
   for (const bool is_default : {false, true}) {
     for (const ConfigRow& row : config.effective_configuration) {
       if ((row.origin == "default") != is_default) continue;
-      text += fmt::format("  {:<{}}  {:<{}}  {}\n", row.key, key_width, one_line(row.value), value_width, row.origin);
+      text += fmt::format("  {:<{}}  {:<{}}  {}\n", row.key, key_width, one_line(row), value_width, row.origin);
     }
   }
   return text;
