@@ -21,3 +21,7 @@ export R1_RANKS_PER_NODE="${R1_RANKS_PER_NODE:-}"
 export R1_LAUNCHER="${R1_LAUNCHER:-srun}"
 # Folder on storage that all nodes see, for the restart counts of requeued jobs.
 export R1_JOB_STATE="${R1_JOB_STATE:-data/.slurm}"
+# A fast folder of each node's own (empty: none): train.slurm copies model and data there and, on one node, writes checkpoints there; each goes
+# to the output folder in the background. With a fast folder that all nodes see, R1_SCRATCH_SHARED takes the checkpoints of any number of nodes.
+export R1_SCRATCH="${R1_SCRATCH:-}"
+export R1_SCRATCH_SHARED="${R1_SCRATCH_SHARED:-}"
