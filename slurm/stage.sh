@@ -11,7 +11,6 @@ usage: slurm/stage.sh copy SOURCE TARGET                     one verified copy o
        slurm/stage.sh finish OUTPUT LOCAL [options]          everything that is missing in OUTPUT, verified; then LOCAL is removed
 OUTPUT: the run's folder on the share. LOCAL: its folder on scratch.
   --save-total-limit N   checkpoints that stay in OUTPUT
-  --benchmarks NAMES     with blanks between: queues a job per benchmark for each checkpoint (scripts/evaluate_checkpoint)
 R1_BIN: folder of r1_inspect (default build/bin). Exit codes: 0, 2 (usage), 3 (nothing verified), 6 (no room, or a write failed).
 TEXT
 }
@@ -204,7 +203,7 @@ stage_identity() { stat -c '%i %Y' "$1/checkpoint-$2" 2>/dev/null; }
 
 # Everything that is finished and not yet there, the newest first. Fails when something could not be brought.
 stage_round() {
-  local local_folder="$1" output="$2" limit="$3" names="$4" step done_file failed=0
+  local local_folder="$1" output="$2" limit="$3" step done_file failed=0
   mkdir -p "$local_folder.pinned" 2>/dev/null || return 1
   for step in $(stage_steps "$local_folder"); do
     done_file="$local_folder.pinned/done-$step"
@@ -220,25 +219,25 @@ stage_round() {
     [[ -d "$output/checkpoint-$step" ]] || continue
     # Scratch may be full to the last byte: then the next round finds the same checkpoint on the share by its manifest.
     stage_identity "$local_folder" "$step" >"$done_file" 2>/dev/null || rm -f "$done_file"
-    if [[ -n "$names" ]]; then stage_evaluate "$output/checkpoint-$step" "$names"; fi
+    stage_evaluate "$local_folder" "$output/checkpoint-$step"
     stage_retire "$local_folder" "$output" "$limit"
   done
   return "$failed"
 }
 
+# Queues the benchmarks that r1_train has asked for in LOCAL/benchmarks; they never stop the staging.
 stage_evaluate() {
-  local script
-  script="$(dirname "${BASH_SOURCE[0]}")/../scripts/evaluate_checkpoint"
-  # shellcheck disable=SC2086 # names with blanks between
-  "$script" "$1" --benchmarks $2 </dev/null || stage_say "warning: the benchmarks of $1 were not queued; training goes on"
+  [[ -s "$1/benchmarks/names" ]] || return 0
+  "$(dirname "${BASH_SOURCE[0]}")/../scripts/evaluate_checkpoint" "$2" --request "$1/benchmarks" </dev/null ||
+    stage_say "warning: the benchmarks of $2 were not queued; training goes on. By hand: scripts/evaluate_checkpoint '$2' --request FOLDER"
 }
 
 stage_watch() {
-  local output="$1" local_folder="$2" limit="$3" names="$4" pause
+  local output="$1" local_folder="$2" limit="$3" pause
   while [[ ! -e "$local_folder.stop" ]]; do
     pause=1
     # After a failure (a full share, say) the same bytes are not sent again every second.
-    stage_round "$local_folder" "$output" "$limit" "$names" || pause=10
+    stage_round "$local_folder" "$output" "$limit" || pause=10
     stage_sync_files "$local_folder" "$output" || true
     if [[ -f "$output/run.lock" ]]; then touch -c "$output/run.lock" || true; fi
     while ((pause-- > 0)) && [[ ! -e "$local_folder.stop" ]]; do sleep 1; done
@@ -246,10 +245,10 @@ stage_watch() {
 }
 
 stage_finish() {
-  local output="$1" local_folder="$2" limit="$3" names="$4" failed=0
+  local output="$1" local_folder="$2" limit="$3" failed=0
   [[ -d "$local_folder" ]] || stage_fail 2 "expected the folder '$local_folder' on $(hostname), found none"
   mkdir -p "$output"
-  stage_round "$local_folder" "$output" "$limit" "$names" || failed=1
+  stage_round "$local_folder" "$output" "$limit" || failed=1
   stage_sync_files "$local_folder" "$output" verify || failed=1
   if ((failed)); then
     stage_fail 6 "not everything is in '$output' ($(stage_free "$output") bytes free there); '$local_folder' on $(hostname) is kept. Make room and run there: slurm/stage.sh finish '$output' '$local_folder'"
@@ -259,12 +258,11 @@ stage_finish() {
 }
 
 stage_main() {
-  local command="${1:-}" limit="" names="" positional=()
+  local command="${1:-}" limit="" positional=()
   (($# > 0)) && shift
   while (($# > 0)); do
     case "$1" in
       --save-total-limit) limit="${2:?--save-total-limit: expected a number}"; shift ;;
-      --benchmarks) names="${2?--benchmarks: expected names}"; shift ;;
       --*) stage_fail 2 "unknown flag '$1' (slurm/stage.sh --help)" ;;
       *) positional+=("${1%/}") ;;
     esac
@@ -283,8 +281,8 @@ stage_main() {
       [[ "${positional[2]}" == fresh || "${positional[2]}" == continue ]] || stage_fail 2 "begin: expected fresh or continue, found '${positional[2]}'"
       stage_begin "${positional[@]}"
       ;;
-    watch) stage_watch "${positional[@]}" "$limit" "$names" ;;
-    finish) stage_finish "${positional[@]}" "$limit" "$names" ;;
+    watch) stage_watch "${positional[@]}" "$limit" ;;
+    finish) stage_finish "${positional[@]}" "$limit" ;;
   esac
 }
 

@@ -86,8 +86,6 @@ stage_in() {
   stage_local="$scratch/r1-job-${SLURM_JOB_ID:-$$}/output"
   limit="$(planned save_total_limit)"
   if [[ -n "$limit" ]]; then stage_options+=(--save-total-limit "$limit"); fi
-  name="$(planned benchmarks | tr -d '[]"' | tr ',' ' ')"
-  if [[ -n "$name" ]]; then stage_options+=(--benchmarks "$name"); fi
   local life="fresh"
   if ((${SLURM_RESTART_COUNT:-0} > 0)) || [[ -n "$(planned resume_from_checkpoint)" ]]; then life="continue"; fi
   bash slurm/stage.sh begin "$output" "$stage_local" "$life" || die 6 "'$stage_local' could not be prepared; the reason is above"

@@ -84,6 +84,10 @@ void check_trainer(CommonConfig& common, DatasetArgs& data, TrainerConfig& confi
   if (config.save_only_model && config.save_hf == false) {
     fail(ErrorKind::kConfig, "{}: save_only_model writes Hugging Face files only; drop save_hf: false", common.place_of("save_hf"));
   }
+  if (!config.benchmarks.empty() && config.save_hf == false) {
+    fail(ErrorKind::kConfig, "{}: benchmarks evaluate the Hugging Face files of a checkpoint; drop save_hf: false",
+         common.place_of("save_hf"));
+  }
   if (config.resume_from_checkpoint && config.overwrite_output_dir && common.row("overwrite_output_dir")->origin == "flag") {
     fail(ErrorKind::kUsage, "--resume_from_checkpoint goes on with a run and --overwrite_output_dir replaces it; give one of them");
   }

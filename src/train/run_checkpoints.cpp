@@ -120,6 +120,7 @@ RunCheckpoints::RunCheckpoints(const config::CommonConfig& common, const config:
     resumed_from_ = found->folder;
   }
   if (continues && communicator_.rank() == 0) set_aside_completions(config.output_dir, state_ ? state_->step : 0);
+  if (communicator_.rank() == 0) benchmarks_ = std::make_unique<CheckpointBenchmarks>(config);
 
   checkpoint::CheckpointerOptions options;
   options.output_dir = config.output_dir;
@@ -154,6 +155,7 @@ RunCheckpoints::Action RunCheckpoints::after_step(std::int64_t step) {
   last_step_ = step;
   if (config_.check_replicas_steps > 0 && step % config_.check_replicas_steps == 0) check_replicas(step);
   if (lock_) lock_->keep_alive();
+  if (benchmarks_) benchmarks_->poll();
   const bool saves = signals::take_save_request();
   Action action = must_stop_now() ? Action::kStop : saves ? Action::kSave : Action::kGoOn;
   for (const Action of_rank : communicator_.host_gather_value(action, "signals")) action = std::max(action, of_rank);
@@ -173,6 +175,9 @@ void RunCheckpoints::save(std::int64_t step, std::string trainer_json, Objective
     if (config_.saves_hugging_face()) checkpoint::export_model(folder, parts_.model, parts_.store, save_options_);
     objective.save_files(folder);
   });
+  if (!benchmarks_) return;
+  benchmarks_->expect(step);
+  benchmarks_->poll();
 }
 
 void RunCheckpoints::finish() {
@@ -182,6 +187,7 @@ void RunCheckpoints::finish() {
               replica_check_seconds_ / static_cast<double>(num_replica_checks_));
   }
   checkpointer_->wait();
+  if (benchmarks_) benchmarks_->finish();
   if (config_.async_save && checkpointer_->write_seconds() > 0) {
     log::info("checkpoints: {} of writing, training stood still for {}", format_seconds(checkpointer_->write_seconds()),
               format_seconds(checkpointer_->stall_seconds()));

@@ -9,6 +9,7 @@
 #include "checkpoint/lock.h"
 #include "config/common_config.h"
 #include "config/trainer_config.h"
+#include "train/checkpoint_benchmarks.h"
 #include "train/trainer.h"
 
 namespace r1::train {
@@ -54,7 +55,8 @@ class RunCheckpoints {
   checkpoint::RunIdentity identity_;
   const TrainerParts& parts_;
   checkpoint::ExportOptions save_options_;
-  std::unique_ptr<checkpoint::RunLock> lock_;  // rank 0
+  std::unique_ptr<checkpoint::RunLock> lock_;         // rank 0
+  std::unique_ptr<CheckpointBenchmarks> benchmarks_;  // rank 0
   std::optional<checkpoint::TrainingState> state_;
   std::string resumed_from_;
   std::unique_ptr<checkpoint::Checkpointer> checkpointer_;

@@ -55,13 +55,14 @@ struct Setup {
 };
 
 // Keys of the interface whose parts of the suite are still to come: given, they would change what the user gets.
-constexpr const char* kNotInThisVersion[] = {"benchmarks", "pad_token"};
+constexpr const char* kNotInThisVersion[] = {"pad_token"};
 
 void refuse_what_cannot_work(const config::GrpoConfig& config, const models::ModelConfig& model) {
   for (const char* key : kNotInThisVersion) {
     if (config.given(key))
       fail(ErrorKind::kConfig, "{} is not supported by this version of r1_train grpo; leave it out", config.place_of(key));
   }
+  check_benchmarks(config, config);
   if (config.rollout_tensor_parallel_size > 1) models::check_model_can_be_cut(model, config.rollout_tensor_parallel_size, /*num_stages=*/1);
   if (config.num_trainers == 1 && config.accelerate.sharding_strategy != config::ShardingStrategy::kReplicated) {
     log::notice("{}: with one training rank every ZeRO stage equals plain training", config.accelerate.path);

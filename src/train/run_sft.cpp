@@ -52,7 +52,7 @@ struct Setup {
 };
 
 // Keys of the interface whose parts of the suite are still to come: given, they would change what the user gets.
-constexpr const char* kNotInThisVersion[] = {"benchmarks", "pad_token"};
+constexpr const char* kNotInThisVersion[] = {"pad_token"};
 // Keys that have no effect on supervised training, and on one rank.
 constexpr const char* kWithoutEffect[] = {"system_prompt", "wandb_entity", "wandb_project", "wandb_run_group"};
 constexpr const char* kWithoutEffectOnOneRank[] = {"watchdog_seconds", "deterministic_reduction"};
@@ -62,8 +62,10 @@ void refuse_what_is_not_there_yet(const config::SftConfig& config) {
     if (config.given(key))
       fail(ErrorKind::kConfig, "{} is not supported by this version of r1_train sft; leave it out", config.place_of(key));
   }
+  check_benchmarks(config, config);
   for (const char* key : kWithoutEffect) {
-    if (config.given(key)) log::notice("{} has no effect on supervised training", config.place_of(key));
+    const bool is_of_benchmarks = std::string_view(key) == "system_prompt" && !config.benchmarks.empty();
+    if (config.given(key) && !is_of_benchmarks) log::notice("{} has no effect on supervised training", config.place_of(key));
   }
   for (const char* key : kWithoutEffectOnOneRank) {
     if (config.given(key) && config.world_size == 1)

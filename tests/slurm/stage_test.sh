@@ -30,13 +30,12 @@ train() {
   "$R1_BIN/r1_train" sft --model_name_or_path "$work/model" --dataset_name builtin/chain:steps=2,rows=64 --max_length 128 --num_threads 1 \
     --per_device_train_batch_size 2 --learning_rate 1e-3 --logging_steps 1 --save_strategy steps --save_steps 1 --output_dir "$1" --max_steps "$2" "${@:3}" >"$work/train.log" 2>&1
 }
-# Every checkpoint under its final name is whole. expect_whole FOLDER
+# Every checkpoint under its final name, or the newest of them, is whole. expect_whole FOLDER [COUNT]
 expect_whole() {
-  local folder
-  for folder in "$1"/checkpoint-*; do
-    [[ "${folder##*/}" =~ ^checkpoint-[0-9]+$ ]] || continue
-    "$R1_BIN/r1_inspect" checkpoint "$folder" --verify >/dev/null || fail "$folder is not whole"
-  done
+  local name
+  while read -r name; do
+    "$R1_BIN/r1_inspect" checkpoint "$1/$name" --verify >/dev/null || fail "$1/$name is not whole"
+  done < <(find "$1" -maxdepth 1 -name 'checkpoint-*' -printf '%f\n' | grep -E '^checkpoint-[0-9]+$' | sort -rV | head -n "${2:-1000}")
 }
 steps_of() { find "$1" -maxdepth 1 -name 'checkpoint-*' -printf '%f\n' | sort -V | paste -sd ' '; }
 # Starts `stage.sh watch` in a process group of its own; sets `watcher`.
@@ -106,12 +105,12 @@ if [[ "$mode" == full ]]; then
   train "$scratch" 60 &
   trainer=$!
   newest=0
-  for ((kills = 0; kills < 40; kills++)); do
+  for ((kills = 0; kills < 25; kills++)); do
     watch "$share" "$scratch"
     sleep "0.$(printf '%03d' $((RANDOM % 900)))"
     kill -9 -- "-$watcher" 2>/dev/null || true
     wait "$watcher" 2>/dev/null || true
-    expect_whole "$share"
+    expect_whole "$share" 2
     now="$(steps_of "$share" | grep -oE 'checkpoint-[0-9]+( |$)' | tail -n 1 | tr -dc 0-9 || true)"
     ((${now:-0} >= newest)) || fail "checkpoint-$newest was on the share and is gone"
     newest="${now:-0}"
