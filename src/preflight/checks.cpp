@@ -26,7 +26,8 @@ std::vector<fs::path> files_of_a_run(const std::string& folder) {
   }
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (entry.is_directory() && (name.starts_with("checkpoint-") || name == "completions" || name == "runs" || name == "benchmarks")) found.push_back(entry.path());
+    if (entry.is_directory() && (name.starts_with("checkpoint-") || name == "completions" || name == "runs" || name == "benchmarks"))
+      found.push_back(entry.path());
   }
   return found;
 }
