@@ -23,8 +23,8 @@ stage_fail() {
   exit "$code"
 }
 
-# Bytes of a path, and those free in a folder.
-stage_bytes() { du -sbL "$1" | cut -f 1; }
+# Bytes that a path takes (HDF5's alignment leaves holes that take none), and those free in a folder.
+stage_bytes() { du -sL -B1 "$1" | cut -f 1; }
 stage_free() { df -B1 --output=avail "$1" | tail -n 1 | tr -d ' '; }
 
 # Flushes the files of a folder (or one file) to the storage and forgets what memory holds of them, so that reading back reads the storage.

@@ -151,7 +151,7 @@ if [[ "$mode" == full ]]; then
     mount -t tmpfs -o "size=$2" tmpfs "$1" 2>/dev/null || { echo "skipped: full storage (this machine refuses to mount a small one)"; return 1; }
     mounts+=("$1")
   }
-  checkpoint_bytes="$(du -sb "$work/uninterrupted/checkpoint-3" | cut -f 1)"
+  checkpoint_bytes="$(du -s -B1 "$work/uninterrupted/checkpoint-3" | cut -f 1)"
 
   # --- Scratch that fills up: the trainer ends with 6, what it had saved comes home, model and data that do not fit are refused.
   if small_storage "$work/full scratch" "$((checkpoint_bytes * 5 / 2))"; then
