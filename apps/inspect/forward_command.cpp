@@ -10,6 +10,7 @@
 #include "io/safetensors.h"
 #include "io/safetensors_writer.h"
 #include "ops/copy.h"
+#include "tensor/device_choice.h"
 
 namespace r1::apps {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 struct ForwardOptions {
   std::string model, input, output;
   bool grads = false;
-  std::string dtype = "float32";
+  std::string dtype = "float32", device = "cpu";
   int num_threads = 0;
 };
 
@@ -31,6 +32,7 @@ config::FieldList forward_fields(ForwardOptions& options) {
   fields.add("output", options.output, "safetensors file to write.").required();
   fields.add("grads", options.grads, "Also grad.<parameter> and grad_norm of the loss.");
   fields.add("dtype", options.dtype, "Storage of the weights; arithmetic is float32.").choices({"float32", "bfloat16"});
+  fields.add("device", options.device, "Where to compute.").choices({"auto", "cpu", "cuda"});
   fields.add("num_threads", options.num_threads, "Threads; 0 = all processors.").at_least(0);
   return fields;
 }
@@ -198,7 +200,7 @@ int run_forward(std::span<const std::string> arguments) {
   }
   const InputRows rows = read_input(options.input);
   const PackedRows packed = pack(rows);
-  LoadedModel loaded = load_model(options.model, options.num_threads);
+  LoadedModel loaded = load_model(options.model, options.num_threads, choose_device(options.device));
   if (options.dtype == "bfloat16") round_weights_to_bf16(loaded);
   const ExecContext& ctx = *loaded.ctx;
   const std::int64_t vocab_size = loaded.model->config().vocab_size;

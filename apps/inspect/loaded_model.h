@@ -1,4 +1,4 @@
-// A model folder ready to run on the CPU: what the sub-commands that compute share.
+// A model folder ready to run: what the sub-commands that compute share.
 #pragma once
 
 #include <memory>
@@ -18,8 +18,8 @@ struct LoadedModel {
 };
 
 /// The architecture of folder/config.json with values still zero.
-LoadedModel make_empty_model(models::ModelConfig config, int num_threads);
+LoadedModel make_empty_model(models::ModelConfig config, int num_threads, Device device = kCpuDevice);
 /// The same with the folder's weights.
-LoadedModel load_model(const std::string& folder, int num_threads);
+LoadedModel load_model(const std::string& folder, int num_threads, Device device = kCpuDevice);
 
 }  // namespace r1::apps

@@ -84,6 +84,25 @@ TEST_F(GpuCheck, FailsWhenOneOfOurKernelsDoesNotRun) {
   EXPECT_THAT(line(kParity, "our own kernels")["text"].get<std::string>(), HasSubstr("swiglu (bfloat16)"));
 }
 
+TEST_F(GpuCheck, RunsTheProgramsOnTheDeviceBesideTheCpu) {
+  const ProgramResult done = run({"--only", "programs"}, kOnTheStandIn);
+  EXPECT_EQ(done.exit_code, 0) << done.out << done.err;
+  const std::string programs = "programs on the device beside the CPU";
+  for (const char* name : {"training: losses of four steps", "training: the same bytes twice",
+                           "two ranks on one GPU, ZeRO-3 through host memory", "greedy generation: rows with the CPU's text"}) {
+    EXPECT_EQ(line(programs, name)["outcome"], "passed") << name;
+  }
+}
+
+TEST_F(GpuCheck, FindsAWrongKernelInTheProgramsToo) {
+  auto env = kOnTheStandIn;
+  env["R1_STAND_IN_WRONG"] = "swiglu";
+  const ProgramResult done = run({"--only", "programs", "--fixtures", "/nonexistent"}, env);
+  EXPECT_EQ(done.exit_code, 1) << done.out;
+  EXPECT_EQ(line("programs on the device beside the CPU", "training: losses of four steps")["outcome"], "failed");
+  EXPECT_EQ(line("fixtures: forward and backward beside PyTorch", "fixtures")["outcome"], "not run");
+}
+
 TEST_F(GpuCheck, RefusesUnknownOptions) {
   EXPECT_EQ(run({"--fast", "yes"}).exit_code, 2);
   EXPECT_EQ(run({"--dtypes", "int4"}).exit_code, 2);

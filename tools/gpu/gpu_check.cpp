@@ -1,12 +1,13 @@
 // gpu_check: proves the CUDA module on the machine where it runs, then measures it. tools/gpu_check is its driver.
 //
-//   gpu_check [--root FOLDER] [--output FOLDER] [--dtypes float32,bfloat16] [--ops TEXT] [--only libraries,parity,programs,speed]
+//   gpu_check [--root FOLDER] [--output FOLDER] [--dtypes float32,bfloat16] [--ops TEXT] [--only parity,programs,sanitizer,speed]
 //             [--fixtures FOLDER] [--quick]
 //
 // Exit codes: 0 all that ran passed (without a device nothing ran: "no device: nothing proven"), 1 a failure, or one of our own kernels
 // did not run on a machine with a device, 2 usage.
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/strings.h"
@@ -14,6 +15,7 @@
 #include "tensor/cuda_module.h"
 #include "tools/gpu/libraries.h"
 #include "tools/gpu/parity.h"
+#include "tools/gpu/programs.h"
 #include "tools/gpu/report.h"
 
 namespace r1::gpu {
@@ -58,6 +60,15 @@ Options parse(int argc, char** argv) {
     }
   }
   return options;
+}
+
+Places places_of(const Options& options) {
+  const char* launched = std::getenv("R1_LAUNCHER");  // then /proc/self/exe is the loader
+  const fs::path bin = launched != nullptr ? fs::path(options.root) / "bin" : fs::read_symlink("/proc/self/exe").parent_path();
+  Places places{options.root, bin.string(), options.output + "/work", options.fixtures};
+  if (places.fixtures.empty()) places.fixtures = options.root + "/../shared/fixtures";
+  fs::create_directories(places.work);
+  return places;
 }
 
 void report_device(const ExecContext& device, Report& report) {
@@ -108,6 +119,12 @@ int run(const Options& options) {
     const auto device = ops::make_context({DeviceKind::kCuda, 0}, 0);
     report_device(*device, report);
     if (options.wants("parity")) report_parity(*device, options, missing, report);
+    const Places places = places_of(options);
+    if (options.wants("programs")) {
+      check_programs(places, report);
+      check_fixtures(places, report);
+    }
+    if (options.wants("sanitizer")) check_sanitizer(places, report);
   }
   const int failed = report.count(Outcome::kFailed);
   report.set("failed", failed);
