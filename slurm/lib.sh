@@ -80,9 +80,31 @@ refuse_endless_restarts() {
   printf '%s\n%s\n' "$count" "$1" >"$state_file"
 }
 
+# Slurm's [days-]hours:minutes:seconds in seconds; nothing for UNLIMITED. seconds_of TIME
+seconds_of() {
+  if [[ "$1" =~ ^(([0-9]+)-)?([0-9]+):([0-9]+):([0-9]+)$ ]]; then
+    echo $((10#${BASH_REMATCH[2]:-0} * 86400 + 10#${BASH_REMATCH[3]} * 3600 + 10#${BASH_REMATCH[4]} * 60 + 10#${BASH_REMATCH[5]}))
+  fi
+}
+
+# True when Slurm is about to end this job already, because somebody cancelled it, requeued it, or another job takes its place. Requeueing
+# such a job would bring back what the user has cancelled. Not so at the time limit: there the job has to ask.
+is_ended_by_scheduler() {
+  local job run_time limit
+  job="$(scontrol show job "$SLURM_JOB_ID")" || return 1
+  [[ ! "$job" =~ JobState=RUNNING ]] || return 1
+  run_time="$(seconds_of "$(sed -n 's/.*RunTime=\([^ ]*\).*/\1/p' <<<"$job")")"
+  limit="$(seconds_of "$(sed -n 's/.*TimeLimit=\([^ ]*\).*/\1/p' <<<"$job")")"
+  [[ -z "$limit" || -z "$run_time" ]] || ((run_time < limit))
+}
+
 # Ends the job by what the ranks said: requeued on 85 and on nothing else. finish PROGRAM
 finish() {
   if ((status == 85)); then
+    if is_ended_by_scheduler; then
+      echo "== $1 saved everything; Slurm itself has ended job $SLURM_JOB_ID: a preempted or requeued job starts again, a cancelled one does not"
+      exit 85
+    fi
     echo "== $1 saved everything and asks to be requeued (exit code 85): requeueing job $SLURM_JOB_ID"
     scontrol requeue "$SLURM_JOB_ID" || die 85 "'scontrol requeue $SLURM_JOB_ID' failed; submit the same command again to go on from what was saved"
     # Slurm ends this script now.

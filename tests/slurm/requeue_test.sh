@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # A job whose time limit hits twice is requeued twice by itself and ends with the bytes of an uninterrupted run.
-# usage: tests/slurm/requeue_test.sh FOLDER_OF_THE_PROGRAMS [time_limit|mpirun_launcher|generation|scontrol_requeue|preemption|node_failure|no_progress …]
-# Without a name: time_limit alone; the others take minutes and run under the label slow.
+# usage: tests/slurm/requeue_test.sh FOLDER_OF_THE_PROGRAMS [time_limit|cancelled|mpirun_launcher|generation|scontrol_requeue|preemption|node_failure|no_progress …]
+# Without a name: time_limit and cancelled; the others take minutes and run under the label slow.
 set -euo pipefail
 # shellcheck source=tests/slurm/support.sh
 source "$(dirname "${BASH_SOURCE[0]}")/support.sh" "$@"
 shift
 cases=("$@")
-((${#cases[@]} > 0)) || cases=(time_limit)
+((${#cases[@]} > 0)) || cases=(time_limit cancelled)
 
 training=(slurm/train.slurm Qwen2.5-1.5B-Instruct sft demo zero2)
 settings="--dataset_name=builtin/chain:steps=4,rows=6000,seed=0 --max_steps=600 --logging_steps=1 --save_strategy=steps --save_steps=50 --watchdog_seconds=300 --packing=false"
@@ -133,6 +133,20 @@ node_failure() {
   let_go
   tests/slurm/cluster node "$cluster" n2
   expect_same "$job" node_failure 1
+}
+
+# What the user ends stays ended: the ranks save, and nobody requeues the job.
+cancelled() {
+  start_run cancelled
+  hold "$job" 1 100
+  scancel "$job"
+  let_go
+  wait_for_line "stopped by a signal; everything is saved" "$log" || true
+  wait_for "$job" 30
+  # Longer than a requeued job waits for its start.
+  sleep 10
+  [[ "$(field_of "$job" JobState)" == CANCELLED && "$(field_of "$job" Restarts)" == 0 ]] ||
+    fail "scancel: state $(field_of "$job" JobState), restarts $(field_of "$job" Restarts)" "$log"
 }
 
 # Programs that ask to be requeued for ever without saving anything: three restarts, then the job fails.
