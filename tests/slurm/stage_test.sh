@@ -96,6 +96,16 @@ diff -r "$work/model" "$work/scratch 1/models/tiny model" || fail "the copied mo
 if "${stage[@]}" copy "$work/nothing" "$work/scratch 1/models/nothing" 2>"$work/copy.log"; then fail "nothing was copied"; fi
 grep -q "expected '$work/nothing' to copy" "$work/copy.log" || fail "no reason: $(<"$work/copy.log")"
 
+# --- Benchmarks of checkpoints outside Slurm: a notice that says how to do it later, Hugging Face files for it, and a run that ends well.
+train "$work/no slurm" 1 --benchmarks math_500 aime24 || fail "a run with benchmarks outside Slurm: $(tail -n 3 "$work/train.log")"
+grep -q "benchmarks: this is no Slurm job, so no evaluation is queued.*run_benchmarks --model-id CHECKPOINT --benchmarks math_500 aime24" "$work/train.log" || fail "no notice: $(<"$work/train.log")"
+[[ -s "$work/no slurm/checkpoint-1/model.safetensors" ]] || fail "a checkpoint without Hugging Face files"
+if "$root/scripts/evaluate_checkpoint" "$work/uninterrupted/checkpoint-1" 2>"$work/evaluate.log"; then fail "a checkpoint without Hugging Face files was taken"; fi
+grep -q "expected a checkpoint with Hugging Face files" "$work/evaluate.log" || fail "no reason: $(<"$work/evaluate.log")"
+status=0
+train "$work/unknown" 1 --benchmarks math_5000 || status=$?
+((status == 2)) && grep -q "unknown benchmark 'math_5000'; there are: math_500" "$work/train.log" || fail "an unknown benchmark: exit code $status, $(tail -n 3 "$work/train.log")"
+
 if [[ "$mode" == full ]]; then
   # --- kill -9 of the stage step at random moments, again and again while checkpoints appear: what has a name on the share is whole, and what
   # was there once stays; the end brings everything.
