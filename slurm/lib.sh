@@ -48,10 +48,17 @@ report_environment() {
   echo "$placement"
 }
 
+# Before and after the ranks a signal is only noted: nothing is lost, and the job may still ask to be requeued.
+asked_to_stop=0
+note_signals() { trap 'asked_to_stop=1; echo "== the scheduler asks the job to end"' USR1 TERM; }
+[[ -z "${SLURM_JOB_ID:-}" ]] || note_signals
+
 # Runs a command on all ranks and hands USR1 (time limit) and TERM (preemption) on to them, so that they save and exit 85.
 # Sets `status`. launch COMMAND…
 launch() {
   local step interrupted=0
+  status=85
+  ((!asked_to_stop)) || return 0
   "${launcher[@]}" "$@" &
   step=$!
   trap 'interrupted=1; echo "== the scheduler asks the job to end: saving"; kill -USR1 "$step" 2>/dev/null || true' USR1 TERM
@@ -61,7 +68,44 @@ launch() {
     wait "$step" || status=$?
     ((interrupted)) || break
   done
-  trap - USR1 TERM
+  # Ranks that were only starting have nothing to save, and no answer to USR1 yet.
+  ((status != 138)) || status=85
+  note_signals
+}
+
+# One string that holds several words, split as a shell would: quotes keep spaces and line breaks, a backslash the next character; nothing is
+# evaluated. Sets `words`; fails when a quote is not closed. split_words TEXT
+split_words() {
+  local rest="$1" word="" begun=0 plain
+  words=()
+  while [[ -n "$rest" ]]; do
+    case "${rest:0:1}" in
+      [[:space:]])
+        ((!begun)) || words+=("$word")
+        word="" begun=0 rest="${rest:1}"
+        ;;
+      \')
+        [[ "${rest:1}" == *\'* ]] || return 1
+        rest="${rest:1}"
+        word+="${rest%%\'*}" begun=1 rest="${rest#*\'}"
+        ;;
+      '"')
+        rest="${rest:1}" begun=1
+        while [[ "${rest:0:1}" != '"' ]]; do
+          [[ -n "$rest" ]] || return 1
+          if [[ "${rest:0:2}" == '\"' || "${rest:0:2}" == '\\' ]]; then rest="${rest:1}"; fi
+          word+="${rest:0:1}" rest="${rest:1}"
+        done
+        rest="${rest:1}"
+        ;;
+      \\) word+="${rest:1:1}" begun=1 rest="${rest:2}" ;;
+      *)
+        plain="${rest%%[[:space:]\'\"\\]*}"
+        word+="$plain" begun=1 rest="${rest:${#plain}}"
+        ;;
+    esac
+  done
+  ((!begun)) || words+=("$word")
 }
 
 # A job may be started again any number of times as long as it gets on, and three times when it does not. refuse_endless_restarts PROGRESS

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A job whose time limit hits twice is requeued twice by itself and ends with the bytes of an uninterrupted run.
-# usage: tests/slurm/requeue_test.sh FOLDER_OF_THE_PROGRAMS [time_limit|cancelled|mpirun_launcher|generation|scontrol_requeue|preemption|node_failure|no_progress …]
+# usage: tests/slurm/requeue_test.sh FOLDER_OF_THE_PROGRAMS [time_limit|cancelled|mpirun_launcher|generation|early_signal|scontrol_requeue|preemption|node_failure|no_progress …]
 # Without a name: time_limit and cancelled; the others take minutes and run under the label slow.
 set -euo pipefail
 # shellcheck source=tests/slurm/support.sh
@@ -147,6 +147,14 @@ cancelled() {
   sleep 10
   [[ "$(field_of "$job" JobState)" == CANCELLED && "$(field_of "$job" Restarts)" == 0 ]] ||
     fail "scancel: state $(field_of "$job" JobState), restarts $(field_of "$job" Restarts)" "$log"
+}
+
+# A signal before the ranks have started: there is nothing to save, and the job is requeued all the same.
+early_signal() {
+  start_run early_signal
+  wait_for_line "^== plan" "$log" || true
+  scancel --signal=USR1 --batch "$job"
+  expect_same "$job" early_signal 1
 }
 
 # Programs that ask to be requeued for ever without saving anything: three restarts, then the job fails.

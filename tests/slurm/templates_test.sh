@@ -30,8 +30,11 @@ expect_completed "$short" "train.slurm with overrides"
 grep -q '"epoch": *5' data/Qwen2.5-1.5B-Open-R1-Distill/train_results.json || fail "train.slurm: not the five epochs of the override" "$log"
 
 # The other launcher, with two ranks a node.
-R1_LAUNCHER=mpirun R1_RANKS_PER_NODE=2 submit --nodes=2 slurm/train.slurm Qwen2.5-1.5B-Instruct grpo demo zero3 "--output_dir=data/mpirun --max_steps=1"
+R1_LAUNCHER=mpirun R1_RANKS_PER_NODE=2 submit --nodes=2 slurm/train.slurm Qwen2.5-1.5B-Instruct grpo demo zero3 "--output_dir=data/mpirun --max_steps=1" \
+  $'--system_prompt=\'Put it into \\boxed{}:\nplease\''
 expect_completed "$job" "train.slurm with mpirun" "rank 0 on n1, rank 1 on n1, rank 2 on n2, rank 3 on n2"
+jq -se 'map(.prompt | tostring | contains("Put it into \\boxed{}:\nplease")) | all' data/mpirun/completions/*.jsonl >"$work/prompts" ||
+  fail "train.slurm: an override with a backslash and a line break did not arrive" "$work/prompts"
 
 # A model spread over four ranks of two nodes, and a wrong layout, which the plan finds.
 R1_GENERATE_PARALLEL=model R1_RANKS_PER_NODE=2 submit slurm/generate.slurm --hf-dataset builtin/chain:steps=4 --max-samples 4 \
