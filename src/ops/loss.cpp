@@ -12,11 +12,11 @@ void require_per_row(const char* op, const char* argument, const Tensor& tensor,
   require_shape(op, argument, tensor, Shape{rows.dim(0)});
 }
 
-void check_head(const ExecContext& ctx, const char* op, const Tensor& hidden, const Tensor& weight, const char* ids_name,
-                const Tensor& ids) {
+void check_head(const ExecContext& ctx, const char* op, const Tensor& hidden, const Tensor& weight, const char* ids_name, const Tensor& ids,
+                bool takes_bf16_weight = false) {
   require_float(ctx, op, "hidden", hidden);
   require_rank(op, "hidden", hidden, 2);
-  require_float_like(op, "weight", weight, hidden);
+  if (!takes_bf16_weight || weight.dtype() != DType::kBF16) require_float_like(op, "weight", weight, hidden);
   require_rank(op, "weight", weight, 2);
   require_shape(op, "weight", weight, Shape{weight.dim(0), hidden.dim(1)});
   require_contiguous(op, "weight", weight);
@@ -51,7 +51,7 @@ void linear_cross_entropy(const ExecContext& ctx, const Tensor& hidden, const Te
 void selected_log_probs(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, const Tensor& ids, float temperature,
                         Tensor& log_probs, Tensor* entropy, Tensor* lse, std::size_t workspace_bytes) {
   const char* op = "selected_log_probs";
-  check_head(ctx, op, hidden, weight, "ids", ids);
+  check_head(ctx, op, hidden, weight, "ids", ids, /*takes_bf16_weight=*/true);
   require_temperature(op, temperature);
   require_per_row(op, "log_probs", log_probs, hidden);
   if (entropy != nullptr) require_per_row(op, "entropy", *entropy, hidden);

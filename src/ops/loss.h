@@ -32,7 +32,7 @@ void linear_cross_entropy(const ExecContext& ctx, const Tensor& hidden, const Te
 
 /// log softmax(logits / temperature)[id] of chosen tokens, and the entropy of that distribution.
 ///
-/// hidden [T, H], weight [V, H] as above; ids [T] i32, kIgnoreIndex gives 0
+/// hidden [T, H] as above; weight [V, H] f32, or bf16 with the bits of its values in f32; ids [T] i32, kIgnoreIndex gives 0
 /// log_probs [T] f32; entropy [T] f32 optional (nats); lse [T] f32 optional: saved for the backward pass
 /// The same log-softmax function as linear_cross_entropy and the sampler: equal bits for equal hidden rows.
 void selected_log_probs(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, const Tensor& ids, float temperature,

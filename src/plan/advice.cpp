@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 #include <numeric>
 #include <vector>
 
@@ -18,8 +20,24 @@ struct Candidate {
   int stages = 0;    // of ZeRO, more
   int halvings = 0;  // of the micro-batch
   int node_doublings = 0;
-  int cost() const { return (recompute ? 2 : 0) + 3 * stages + 4 * halvings + 100 * node_doublings; }
+  int rollout_steps = 0;  // GRPO: kRolloutSteps
+  int cost() const { return (recompute ? 2 : 0) + 3 * stages + 4 * halvings + rollout_steps + 100 * node_doublings; }
 };
+
+/// What a rollout can do without, in this order: each step is slower and takes less.
+struct RolloutStep {
+  int cache_halvings;
+  int tensor_parallel_size;
+};
+constexpr RolloutStep kRolloutSteps[] = {{0, 1}, {1, 1}, {2, 1}, {0, 2}, {2, 2}, {2, 4}, {2, 8}};
+constexpr int kMostRolloutSteps = std::size(kRolloutSteps) - 1;
+
+/// Of the candidate's rollout. Half, a quarter, … of what the job's plan gives it, in whole MB, but room for one sequence.
+std::int64_t cache_after(const MemoryPlan& plan, const RolloutStep& step) {
+  constexpr double kMegabyte = 1e6;
+  const double wanted = std::max(plan.kv_cache / (1 << step.cache_halvings), plan.kv_cache_one_sequence + kMegabyte);
+  return static_cast<std::int64_t>(std::ceil(wanted / kMegabyte) * kMegabyte);
+}
 
 /// Of the tokens of a micro-batch of `rows`, those of the rows that are left.
 std::int64_t share_of_rows(std::int64_t tokens, int rows, int halvings) {
@@ -43,7 +61,7 @@ parallel::Sharding sharding_after(parallel::Sharding sharding, int stages) {
   return static_cast<parallel::Sharding>(std::min(static_cast<int>(sharding) + stages, static_cast<int>(parallel::Sharding::kZero3)));
 }
 
-TrainingShape changed(TrainingShape shape, const TrainingLayout& layout, const Candidate& candidate) {
+TrainingShape changed(TrainingShape shape, const TrainingLayout& layout, const MemoryPlan& plan, const Candidate& candidate) {
   shape.gradient_checkpointing |= candidate.recompute;
   shape.store.sharding = sharding_after(shape.store.sharding, candidate.stages);
   shape.sequence_lengths = halved(shape.sequence_lengths, layout.rows, candidate.halvings);
@@ -51,10 +69,13 @@ TrainingShape changed(TrainingShape shape, const TrainingLayout& layout, const C
   if (shape.labelled_tokens > 0) shape.labelled_tokens = share_of_rows(shape.labelled_tokens, layout.rows, candidate.halvings);
   shape.micro_batches_per_rank = std::max<std::int64_t>(1, shape.micro_batches_per_rank << candidate.halvings >> candidate.node_doublings);
   shape.num_ranks <<= candidate.node_doublings;
+  const RolloutStep& step = kRolloutSteps[candidate.rollout_steps];
+  if (step.cache_halvings > 0) shape.rollout.kv_cache_bytes = cache_after(plan, step);
+  shape.rollout_tensor_parallel_size = std::max(shape.rollout_tensor_parallel_size, step.tensor_parallel_size);
   return shape;
 }
 
-std::string words(const TrainingShape& shape, const TrainingLayout& layout, const Candidate& candidate) {
+std::string words(const TrainingShape& shape, const TrainingLayout& layout, const MemoryPlan& plan, const Candidate& candidate) {
   std::vector<std::string> changes;
   if (candidate.node_doublings > 0) changes.push_back(fmt::format("{} nodes", layout.nodes << candidate.node_doublings));
   if (candidate.recompute) changes.emplace_back("--gradient_checkpointing true (a third more computing)");
@@ -68,7 +89,18 @@ std::string words(const TrainingShape& shape, const TrainingLayout& layout, cons
                     std::max(1, layout.rows >> candidate.halvings),
                     std::max<std::int64_t>(1, shape.micro_batches_per_rank << candidate.halvings >> candidate.node_doublings)));
   }
+  const RolloutStep& step = kRolloutSteps[candidate.rollout_steps];
+  if (step.tensor_parallel_size > shape.rollout_tensor_parallel_size) {
+    changes.push_back(fmt::format("--rollout_tensor_parallel_size {}", step.tensor_parallel_size));
+  }
+  if (step.cache_halvings > 0) changes.push_back(fmt::format("--kv_cache_memory {}MB", cache_after(plan, step) / 1'000'000));
   return join(changes, ", ");
+}
+
+/// Whether the ranks of a node can be divided like that, and it changes something.
+bool is_possible(const RolloutStep& step, const TrainingShape& shape, const TrainingLayout& layout) {
+  return layout.ranks_per_node % step.tensor_parallel_size == 0 &&
+         (step.tensor_parallel_size == 1 || step.tensor_parallel_size > shape.rollout_tensor_parallel_size);
 }
 
 int num_halvings(int rows) {
@@ -81,25 +113,32 @@ int num_halvings(int rows) {
 
 std::optional<Advice> smallest_change(const TrainingShape& shape, const TrainingLayout& layout) {
   const double room = layout.device_memory - layout.process;
-  const auto needed = [&](const Candidate& candidate) { return plan_training(changed(shape, layout, candidate)).needed(); };
+  const MemoryPlan plan = plan_training(shape);
+  const auto needed = [&](const Candidate& candidate) { return plan_training(changed(shape, layout, plan, candidate)).needed(); };
+  std::vector<int> rollout_steps{0};
+  for (int step = 1; shape.is_grpo && shape.generates && step <= kMostRolloutSteps; ++step) {
+    if (is_possible(kRolloutSteps[step], shape, layout)) rollout_steps.push_back(step);
+  }
   const int most_halvings = num_halvings(layout.rows);
   for (int doublings = 0; (1 << doublings) <= kMostNodes; ++doublings) {
     const bool has_shards = (shape.num_ranks << doublings) > 1;
     const int most_stages = has_shards ? static_cast<int>(parallel::Sharding::kZero3) - static_cast<int>(shape.store.sharding) : 0;
     // Everything at once first: when that is not enough, nothing at this number of nodes is.
-    if (needed({true, most_stages, most_halvings, doublings}) > room) continue;
+    if (needed({true, most_stages, most_halvings, doublings, rollout_steps.back()}) > room) continue;
     std::vector<Candidate> candidates;
     for (const bool recompute : {false, true}) {
       if (recompute && shape.gradient_checkpointing) continue;
       for (int stages = 0; stages <= most_stages; ++stages) {
-        for (int halvings = 0; halvings <= most_halvings; ++halvings) candidates.push_back({recompute, stages, halvings, doublings});
+        for (int halvings = 0; halvings <= most_halvings; ++halvings) {
+          for (const int step : rollout_steps) candidates.push_back({recompute, stages, halvings, doublings, step});
+        }
       }
     }
     std::ranges::stable_sort(candidates, {}, &Candidate::cost);
     for (const Candidate& candidate : candidates) {
       if (candidate.cost() == 0) continue;
       const double bytes = needed(candidate);
-      if (bytes <= room) return Advice{words(shape, layout, candidate), bytes + layout.process};
+      if (bytes <= room) return Advice{words(shape, layout, plan, candidate), bytes + layout.process};
     }
   }
   return std::nullopt;

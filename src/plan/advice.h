@@ -21,8 +21,8 @@ struct Advice {
 };
 
 /// The smallest change that fits, by cost: recompute (a third more computing, the same result), the next ZeRO stages (traffic, the same
-/// result), a smaller micro-batch with as many rows a step, more nodes. Changes are combined where one is not enough. Nothing when
-/// 64 times the nodes would not do.
+/// result), a smaller micro-batch with as many rows a step, GRPO: a smaller KV cache and ranks that share the weights while generating,
+/// more nodes. Changes are combined where one is not enough. Nothing when 64 times the nodes would not do.
 std::optional<Advice> smallest_change(const TrainingShape& shape, const TrainingLayout& layout);
 
 /// The same for generation: storage of the weights, tensor and pipeline parallel ranks.

@@ -27,7 +27,7 @@ std::vector<MemoryLine> memory_lines(const JobPlan& plan) {
       {"weights", "weights", m.weights, m.gradients > 0 ? "fp32" : ""},
       {"gradients", "gradients", m.gradients, "fp32, the step's sums"},
       {"optimizer", "optimizer", m.optimizer, "AdamW's two moments, fp32"},
-      {"reference", "reference model", m.reference, "fp32"},
+      {"reference", "reference model", m.reference, "as on disk; fp32 with sync_ref_model"},
       {"rollout_share", "rollout weights", m.rollout_share, "fp32, this rank's part"},
       {"communication", "communication", m.communication, "gathered units, gradients under way"},
       {"activations", "activations", m.activations, plan.batch},

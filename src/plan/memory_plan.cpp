@@ -172,8 +172,8 @@ class DryTraining {
   void make_reference() {
     const double before = process_.allocated();
     reference_ = models::make_model(shape_.model);
-    reference_store_ =
-        std::make_unique<parallel::InferenceStore>(*process_.ctx, reference_->parameters(), parallel::WeightStorage::kF32, DType::kF32);
+    reference_store_ = std::make_unique<parallel::InferenceStore>(*process_.ctx, reference_->parameters(), parallel::WeightStorage::kStored,
+                                                                  shape_.reference_dtype);
     reference_runner_ = std::make_unique<nn::UnitRunner>(reference_->parameters(), *reference_store_);
     plan_.reference = process_.allocated() - before;
   }

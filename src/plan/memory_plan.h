@@ -37,6 +37,7 @@ struct TrainingShape {
   // GRPO:
   bool is_grpo = false;
   bool has_reference = false;
+  DType reference_dtype = DType::kF32;   // that its matrices are stored in
   bool generates = true;                 // false: other ranks do
   int rollout_tensor_parallel_size = 1;  // ranks that share the weights while generating
   EngineShape rollout;

@@ -221,7 +221,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   nn::UnitRunner runner(model->parameters(), *store);
   checkpoint::load_weights(setup.model_folder, *model, *store);
   std::unique_ptr<checkpoint::InferenceModel> reference;
-  if (config.beta > 0) reference = checkpoint::load_inference_model(*ctx, setup.model_folder, parallel::WeightStorage::kF32);
+  if (config.beta > 0) reference = checkpoint::load_inference_model(*ctx, setup.model_folder, reference_storage(config));
   const TrainerParts parts{*ctx, *model, *store, runner};
 
   TrainingReport training_report(config, "GRPO");

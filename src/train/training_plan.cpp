@@ -232,6 +232,7 @@ plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inpu
   const std::int64_t trained = longest - 1;  // the last token is a label alone
   shape.is_grpo = true;
   shape.has_reference = config.beta > 0;
+  shape.reference_dtype = reference_storage(config) == parallel::WeightStorage::kStored ? inputs.model.torch_dtype : DType::kF32;
   shape.sequence_lengths.assign(static_cast<std::size_t>(config.per_device_train_batch_size), trained);
   shape.labelled_tokens = std::int64_t{config.per_device_train_batch_size} * (longest - longest_prompt);
   const std::int64_t micro_batches = (completions + config.per_device_train_batch_size - 1) / config.per_device_train_batch_size;

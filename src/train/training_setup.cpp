@@ -125,6 +125,10 @@ std::string describe_state(const config::TrainerConfig& config, int world_size, 
                             world_size);
 }
 
+parallel::WeightStorage reference_storage(const config::GrpoConfig& config) {
+  return config.sync_ref_model ? parallel::WeightStorage::kF32 : parallel::WeightStorage::kStored;
+}
+
 void note_reduction(const config::TrainerConfig& config, int world_size) {
   if (world_size == 1 || store_options(config).deterministic_reduction) return;
   log::notice(

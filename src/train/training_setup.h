@@ -1,9 +1,11 @@
 // What SFT and GRPO make of the keys that they share.
 #pragma once
 
+#include "config/grpo_config.h"
 #include "config/model_args.h"
 #include "config/trainer_config.h"
 #include "models/model_config.h"
+#include "parallel/inference_store.h"
 #include "parallel/parameter_store.h"
 #include "tensor/device.h"
 #include "train/lr_schedule.h"
@@ -38,6 +40,8 @@ void check_room_for_output(const config::TrainerConfig& config, const TrainerOpt
 
 /// By the accelerate configuration and deterministic_reduction.
 parallel::StoreOptions store_options(const config::TrainerConfig& config);
+/// Of the reference model: as on disk, which has the log-probabilities of fp32 to the bit, unless the policy is mixed into it.
+parallel::WeightStorage reference_storage(const config::GrpoConfig& config);
 
 /// Memory and traffic of the parameters on each rank, in words.
 std::string describe_state(const config::TrainerConfig& config, int world_size, const nn::ParameterSet& parameters);

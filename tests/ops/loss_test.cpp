@@ -164,6 +164,29 @@ TEST(HeadLosses, LogProbsOfLogitsAreThoseOfTheFusedHead) {
   });
 }
 
+TEST(HeadLosses, LogProbsOfAWeightInBf16AreThoseOfItsValuesInF32) {
+  const LossCase c{9, 24, 1500, 0, 0.8F, 70};
+  const LossData data(c);
+  std::vector<std::int16_t> stored;
+  std::vector<float> widened;
+  for (const float value : data.weight) {
+    stored.push_back(static_cast<std::int16_t>(f32_to_bf16(value)));
+    widened.push_back(bf16_to_f32(f32_to_bf16(value)));
+  }
+  const auto log_probs_of = [&](const ExecContext& ctx, const Tensor& weight) {
+    Tensor log_probs = ctx.empty({c.T});
+    ops::selected_log_probs(ctx, device_tensor(ctx, {c.T, c.H}, data.hidden), weight, device_tensor(ctx, {c.T}, data.ids), c.temperature,
+                            log_probs, nullptr, nullptr);
+    return values_of<float>(ctx, log_probs);
+  };
+  const auto compare = [&](const ExecContext& ctx, const std::string& variant) {
+    const Tensor narrow = ops::to_device(ctx, Tensor::host_from(std::span<const std::int16_t>(stored), Shape{c.V, c.H}, DType::kBF16));
+    EXPECT_EQ(first_difference(log_probs_of(ctx, narrow), log_probs_of(ctx, device_tensor(ctx, {c.V, c.H}, widened))), -1) << variant;
+  };
+  for_each_cpu_variant(compare);
+  compare(*make_cpu_context(1, Backend::kReference), "reference");
+}
+
 TEST(HeadLosses, ForbiddenTokensHaveProbabilityZero) {
   const float never = -HUGE_VALF;
   std::vector<float> logits(2100, never);

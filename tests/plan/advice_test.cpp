@@ -86,6 +86,22 @@ TEST(Advice, PlansMicroBatchesThatAreLargerThanTheFirst) {
   EXPECT_GT(plan_training(shape).needed(), plan_training(training()).needed());
 }
 
+TEST(Advice, TakesFromTheRolloutsCacheBeforeItChangesTheTraining) {
+  TrainingShape shape = training();
+  shape.is_grpo = true;
+  shape.gradient_checkpointing = true;
+  shape.store.sharding = parallel::Sharding::kZero3;
+  shape.rollout = {.num_sequences = 64, .prompt_length = 64, .max_model_len = 512, .kv_cache_bytes = 0, .device_memory = 0};
+  const MemoryPlan plan = plan_training(shape);
+  const auto advice = advice_for(shape, plan.needed() - plan.kv_cache / 3);
+  ASSERT_TRUE(advice);
+  EXPECT_THAT(advice->change, ::testing::MatchesRegex("--kv_cache_memory [0-9]+MB"));
+  shape.generates = false;
+  const auto of_trainer = advice_for(shape, plan_training(shape).needed() - 1);
+  ASSERT_TRUE(of_trainer);
+  EXPECT_THAT(of_trainer->change, Not(HasSubstr("kv_cache"))) << "other ranks generate";
+}
+
 TEST(Advice, TakesMoreNodesLastAndGivesUpWhenNothingHelps) {
   const TrainingShape shape = training();
   TrainingShape least = shape;

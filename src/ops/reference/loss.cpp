@@ -12,10 +12,14 @@ namespace {
 
 template <typename T>
 std::vector<double> logits_of(const T* hidden, const Tensor& weight, double temperature) {
+  const bool is_bf16 = weight.dtype() == DType::kBF16;
   std::vector<double> logits(static_cast<std::size_t>(weight.dim(0)));
   for (std::int64_t v = 0; v < weight.dim(0); ++v) {
     double sum = 0;
-    for (std::int64_t i = 0; i < weight.dim(1); ++i) sum += static_cast<double>(hidden[i]) * static_cast<double>(row<T>(weight, v)[i]);
+    for (std::int64_t i = 0; i < weight.dim(1); ++i) {
+      const double value = is_bf16 ? double{bf16_to_f32(row<std::uint16_t>(weight, v)[i])} : static_cast<double>(row<T>(weight, v)[i]);
+      sum += static_cast<double>(hidden[i]) * value;
+    }
     logits[static_cast<std::size_t>(v)] = sum / temperature;
   }
   return logits;
