@@ -1,6 +1,6 @@
 // Speed of the engine: reads jobs as JSON lines, writes one result per job. Driven by tools/bench_generate.py.
-// usage: bench_generate MODEL_FOLDER [THREADS] [float32|bfloat16|int8]
-// job: {"prompt_lengths": [..], "new_tokens": [..], "samples": n, "resident": n}
+// usage: bench_generate MODEL_FOLDER [THREADS] [float32|bfloat16|int8] [cpu|cuda]
+// job: {"prompt_lengths": [..], "new_tokens": [..], "samples": n, "resident": n, "kv_cache_gib": 2}
 //   -> {"seconds", "first_token_seconds", "new_tokens_per_s", "weight_bytes", …}
 #include <fmt/format.h>
 
@@ -12,6 +12,8 @@
 #include "base/rng.h"
 #include "checkpoint/inference_model.h"
 #include "engine/engine.h"
+#include "ops/device_context.h"
+#include "tensor/device_choice.h"
 
 namespace {
 
@@ -31,7 +33,7 @@ Json run(const ExecContext& ctx, checkpoint::InferenceModel& loaded, const Json&
   engine::EngineOptions options;
   options.max_num_sequences = job.value("resident", 32);
   options.max_model_len = 2048;
-  options.kv_cache_bytes = std::int64_t{2} << 30;
+  options.kv_cache_bytes = job.value("kv_cache_gib", std::int64_t{2}) << 30;
   engine::Engine engine(ctx, *loaded.model, *loaded.runner, nullptr, options);
   RandomStream random(1, "prompts");
   const auto vocab = static_cast<std::uint64_t>(loaded.model->config().vocab_size);
@@ -73,10 +75,10 @@ Json run(const ExecContext& ctx, checkpoint::InferenceModel& loaded, const Json&
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    fmt::print(stderr, "usage: bench_generate MODEL_FOLDER [THREADS] [float32|bfloat16|int8]\n");
+    fmt::print(stderr, "usage: bench_generate MODEL_FOLDER [THREADS] [float32|bfloat16|int8] [cpu|cuda]\n");
     return 2;
   }
-  const auto ctx = make_cpu_context(argc > 2 ? std::stoi(argv[2]) : 0);
+  const auto ctx = ops::make_context(choose_device(argc > 4 ? argv[4] : "cpu"), argc > 2 ? std::stoi(argv[2]) : 0);
   const auto loaded = checkpoint::load_inference_model(*ctx, argv[1], storage_of(argc > 3 ? argv[3] : "float32"));
   for (std::string line; std::getline(std::cin, line);) {
     std::cout << to_json_line(run(*ctx, *loaded, parse_json(line, "job"))) << std::endl;

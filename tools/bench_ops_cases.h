@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "ops/types.h"
+#include "tensor/dtype.h"
 
 namespace r1::bench {
 
 struct ModelShape {
   std::int64_t tokens, hidden_size, intermediate_size, num_layers, num_heads, num_key_value_heads, head_dim, vocab_size, parameters;
+  DType dtype = DType::kF32;  // of activations and weights; the optimizer's state, losses and the head's weight gradient are f32
 };
 
 /// What one line of the table measures; work of one call. The closure owns its tensors.
@@ -24,7 +26,7 @@ struct Case {
 };
 
 // Tensors with values that no op can short-cut.
-Tensor filled(const ExecContext& ctx, Shape shape);
+Tensor filled(const ExecContext& ctx, Shape shape, DType dtype = DType::kF32);
 Tensor integers(const ExecContext& ctx, std::int64_t count, std::int64_t modulus);
 Tensor from_list(const ExecContext& ctx, const std::vector<std::int32_t>& values);
 double bytes_of(std::initializer_list<Tensor> tensors);

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdlib>
+
 #include "tests/support/simt/device.h"
 
 namespace r1::gpu {
@@ -19,7 +21,9 @@ const OpReport& report_of(const std::vector<OpReport>& reports, const std::strin
 
 TEST(GpuParity, HasCasesOfEveryOpThatTheEmulatedKernelsPass) {
   const auto emulated = test::make_simt_context();
-  for (const char* op : {"rms_norm", "rope", "swiglu", "write_kv_cache", "cast", "adamw", "sum_", "linear"}) {
+  std::vector<std::string> ops = {"rope", "swiglu", "cast", "scale"};
+  if (std::getenv("R1_TEST_FULL") != nullptr) ops = {""};  // all of them: minutes
+  for (const std::string& op : ops) {
     for (const OpReport& report : check_parity(*emulated, {.ops = op})) {
       if (report.op == "linear_int8") continue;
       EXPECT_EQ(report.verdict, Verdict::kPassed) << report.op << " " << dtype_name(report.dtype) << ": " << report.reason;

@@ -103,6 +103,19 @@ TEST_F(GpuCheck, FindsAWrongKernelInTheProgramsToo) {
   EXPECT_EQ(line("fixtures: forward and backward beside PyTorch", "fixtures")["outcome"], "not run");
 }
 
+TEST_F(GpuCheck, MeasuresOpsAndStepsOfAModel) {
+  const ProgramResult done = run({"--only", "speed", "--dtypes", "float32", "--quick"}, kOnTheStandIn);
+  EXPECT_EQ(done.exit_code, 0) << done.out << done.err;
+  EXPECT_EQ(line("ceilings of this device", "copy")["outcome"], "measured");
+  EXPECT_EQ(line("ceilings of this device", "matrix product, bfloat16")["outcome"], "not run") << "the stand-in has none";
+  EXPECT_EQ(line("ops of a training step and of a decode step", "swiglu, float32")["outcome"], "measured");
+  const std::string steps = "steps of a model with 0.63 M parameters, random weights";
+  for (const char* name : {"SFT step, sequences of 64", "decoding, bfloat16, batch 1", "decoding, bfloat16, batch 32",
+                           "decoding, bfloat16, batch 256", "GRPO step, 8 completions of 12"}) {
+    EXPECT_EQ(line(steps, name)["outcome"], "measured") << name;
+  }
+}
+
 TEST_F(GpuCheck, RefusesUnknownOptions) {
   EXPECT_EQ(run({"--fast", "yes"}).exit_code, 2);
   EXPECT_EQ(run({"--dtypes", "int4"}).exit_code, 2);

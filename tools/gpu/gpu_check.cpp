@@ -17,6 +17,7 @@
 #include "tools/gpu/parity.h"
 #include "tools/gpu/programs.h"
 #include "tools/gpu/report.h"
+#include "tools/gpu/speed.h"
 
 namespace r1::gpu {
 namespace {
@@ -125,6 +126,12 @@ int run(const Options& options) {
       check_fixtures(places, report);
     }
     if (options.wants("sanitizer")) check_sanitizer(places, report);
+    if (options.wants("speed")) {
+      const Ceilings ceilings = measure_ceilings(*device, options.quick, report);
+      measure_ops(*device, ceilings, options.dtypes, options.quick, report);
+      device->allocator().trim();  // the programs need the memory
+      measure_programs(places, ceilings, options.quick, report);
+    }
   }
   const int failed = report.count(Outcome::kFailed);
   report.set("failed", failed);

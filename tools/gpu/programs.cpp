@@ -155,14 +155,15 @@ class Programs {
 
 }  // namespace
 
-Child run_program(const Places& places, const std::string& program, const std::vector<std::string>& arguments, const std::string& prefix) {
+Child run_program(const Places& places, const std::string& program, const std::vector<std::string>& arguments, const std::string& prefix,
+                  const std::string& input) {
   const char* launcher = std::getenv("R1_LAUNCHER");
   const std::string own = places.bin + "/" + program;
   // The package's programs are scripts that put the launcher in themselves.
   std::string line = "exec " + (launcher != nullptr && !prefix.empty() ? std::string(launcher) + " " : "") + prefix;
   line += quoted(fs::exists(own) ? own : program);
   for (const std::string& argument : arguments) line += " " + quoted(argument);
-  line += " 2>&1 </dev/null";
+  line += " 2>&1 <" + quoted(input);
   Child child;
   FILE* pipe = ::popen(line.c_str(), "r");
   if (pipe == nullptr) return child;

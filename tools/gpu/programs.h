@@ -20,8 +20,9 @@ struct Child {
 };
 
 /// Runs a program of `bin`, or one on the PATH when there is none. R1_LAUNCHER (a loader, tools/gpu_check) stands before it.
+/// input: the file that it reads as standard input.
 Child run_program(const Places& places, const std::string& program, const std::vector<std::string>& arguments,
-                  const std::string& prefix = "");
+                  const std::string& prefix = "", const std::string& input = "/dev/null");
 bool is_on_path(const std::string& program);
 /// The last lines of what a program wrote, for a report.
 std::string tail_of(const std::string& output);
