@@ -6,6 +6,7 @@ set -euo pipefail
 export R1_BIN="${1:?folder of the programs}" R1_DEVICE=cpu
 mode="${2:-quick}"
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+cd "$root"
 work="$(mktemp -d "/tmp/r1 stage-XXXXXX")"
 mounts=()
 children=()

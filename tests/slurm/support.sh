@@ -101,6 +101,8 @@ processes_of() {
   for entry in /proc/[0-9]*; do
     [[ "$(readlink "$entry/exe" 2>/dev/null)" == */"$2" ]] || continue
     tr '\0' '\n' <"$entry/environ" 2>/dev/null | grep -qx "SLURM_JOB_ID=$1" || continue
+    # Another test's cluster has jobs of the same numbers.
+    tr '\0' '\n' <"$entry/environ" 2>/dev/null | grep -qxF "SLURM_CONF=$SLURM_CONF" || continue
     [[ -z "${3:-}" ]] || tr '\0' '\n' <"$entry/environ" 2>/dev/null | grep -qx "SLURMD_NODENAME=$3" || continue
     echo "${entry#/proc/}"
   done
