@@ -40,6 +40,14 @@ TEST(Programs, RefuseAModuleThatIsNotTheirs) {
   EXPECT_THAT(result.err, HasSubstr("libm.so.6 belongs to another build"));
 }
 
+TEST(Programs, SayWhyAModuleCannotBeOpened) {
+  const test::TemporaryFolder folder;
+  const ProgramResult result = generate({"--device", "cuda"}, {{"R1_CUDA_MODULE", folder.write("libr1_cuda.so", "no library")}});
+  EXPECT_EQ(result.exit_code, 2) << result.err;
+  EXPECT_THAT(result.err, HasSubstr(folder.file("libr1_cuda.so")));
+  EXPECT_THAT(result.err, HasSubstr("--device cpu"));
+}
+
 TEST(Programs, SayThatThereIsNoDriver) {
   if (!std::filesystem::exists(kModule)) GTEST_SKIP() << "built without the CUDA module";
   if (has_gpu()) GTEST_SKIP() << "this machine has a GPU";
@@ -65,6 +73,14 @@ TEST(Programs, RunOnTheCpuWhenItIsNamedWhateverTheGpu) {
     const ProgramResult result = generate(arguments, env);
     EXPECT_THAT(result.err, HasSubstr("such_model")) << "it went on to the model";
     EXPECT_THAT(result.err, Not(HasSubstr("CUDA")));
+  }
+}
+
+TEST(Programs, TakeNoGpuForGivenWhereSlurmGaveNone) {
+  for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
+           {"SLURM_GPUS_ON_NODE", "0"}, {"CUDA_VISIBLE_DEVICES", "NoDevFiles"}, {"CUDA_VISIBLE_DEVICES", "-1"}}) {
+    const ProgramResult result = generate({}, {{name, value}, {"R1_CUDA_MODULE", "/nonexistent/libr1_cuda.so"}});
+    EXPECT_THAT(result.err, HasSubstr("such_model")) << name << "=" << value << ": it went on to the model";
   }
 }
 
@@ -104,6 +120,50 @@ class OnTheStandIn : public test::SftRun {
     EXPECT_FALSE(read_file(folder("cpu") + "/" + file).empty());
   }
 };
+
+/// GPUs that Slurm gave and that cannot be used: those of the test cluster are files without a driver.
+class OnFakeGpus : public test::SftRun {
+ protected:
+  ProgramResult train(std::map<std::string, std::string> env, int num_ranks = 1) const {
+    std::vector<std::string> arguments{R1_BIN_DIR "/r1_train",
+                                       "sft",
+                                       "--model_name_or_path",
+                                       model(),
+                                       "--output_dir",
+                                       out(),
+                                       "--dataset_name",
+                                       "builtin/chain",
+                                       "--max_steps=2",
+                                       "--save_strategy=no",
+                                       "--per_device_train_batch_size=2",
+                                       "--num_threads=1"};
+    if (num_ranks > 1) arguments.insert(arguments.begin(), {"mpirun", "--oversubscribe", "-n", std::to_string(num_ranks)});
+    for (const char* name : {"SLURM_JOB_GPUS", "SLURM_GPUS_ON_NODE"}) env.try_emplace(name, "0,1");
+    env.try_emplace("R1_DEVICE", "");
+    env["R1_CUDA_MODULE"] = "/nonexistent/libr1_cuda.so";
+    env["R1_CACHE"] = folder_.file("cache");
+    env["OMPI_ALLOW_RUN_AS_ROOT"] = env["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1";
+    return test::run_program("/usr/bin/env", arguments, "", env);
+  }
+};
+
+TEST_F(OnFakeGpus, TrainingStopsBeforeAnythingIsWrittenAndSaysSoOnce) {
+  for (const int num_ranks : {1, 2}) {
+    const ProgramResult done = train({}, num_ranks);
+    EXPECT_EQ(done.exit_code, 2) << done.err;
+    const std::string problem = "a GPU was given to this process (SLURM_JOB_GPUS=0,1)";
+    const std::size_t first = done.err.find(problem);
+    ASSERT_NE(first, std::string::npos) << done.err;
+    EXPECT_EQ(done.err.find(problem, first + 1), std::string::npos) << num_ranks << " ranks: " << done.err;
+    EXPECT_FALSE(std::filesystem::exists(out()));
+  }
+}
+
+TEST_F(OnFakeGpus, TrainingRunsOnTheCpuWhenThatIsNamed) {
+  const ProgramResult done = train({{"R1_DEVICE", "cpu"}});
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_TRUE(std::filesystem::exists(out() + "/model.safetensors"));
+}
 
 TEST_F(OnTheStandIn, SupervisedTrainingWithCheckpointsGivesTheBytesOfTheCpu) {
   for (const std::string device : {"cpu", "cuda"}) {

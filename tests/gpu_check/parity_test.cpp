@@ -21,9 +21,13 @@ const OpReport& report_of(const std::vector<OpReport>& reports, const std::strin
 
 TEST(GpuParity, HasCasesOfEveryOpThatTheEmulatedKernelsPass) {
   const auto emulated = test::make_simt_context();
-  std::vector<std::string> ops = {"rope", "swiglu", "cast", "scale"};
-  if (std::getenv("R1_TEST_FULL") != nullptr) ops = {""};  // all of them: minutes
-  for (const std::string& op : ops) {
+  static ops::OpTable own = test::simt_table();  // with the attention that serves where cuDNN does not
+  own.attention = &ops::simt_backend::attention;
+  own.attention_backward = &ops::simt_backend::attention_backward;
+  ops::set_cuda_table(&own);
+  std::vector<std::string> names = {"rope", "swiglu", "cast", "scale"};
+  if (std::getenv("R1_TEST_FULL") != nullptr) names = {""};  // all of them: minutes
+  for (const std::string& op : names) {
     for (const OpReport& report : check_parity(*emulated, {.ops = op})) {
       if (report.op == "linear_int8") continue;
       EXPECT_EQ(report.verdict, Verdict::kPassed) << report.op << " " << dtype_name(report.dtype) << ": " << report.reason;
