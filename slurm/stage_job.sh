@@ -66,8 +66,6 @@ stage_input() {
 # Model and data to every node's scratch, the run's state to the scratch that holds the output.
 stage_in() {
   local name path scratch="" limit
-  # Asked to end before the ranks run: nothing is lost, the next life stages again.
-  trap 'echo "== stage: the scheduler asks the job to end before it trains"; status=85; finish train.slurm' USR1 TERM
   stage_inputs="$R1_SCRATCH/r1-job-${SLURM_JOB_ID:-$$}/inputs"
   echo "== stage: model and data to $R1_SCRATCH on each node"
   name="$(planned model_name_or_path)"

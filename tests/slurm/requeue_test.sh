@@ -57,7 +57,7 @@ undisturbed="$(fingerprint data/undisturbed)"
 # The lines "the scheduler asks the job to end" so far reach a number. asked LOG COUNT
 asked() {
   local deadline=$((SECONDS + 90))
-  until (($(grep -c "the scheduler asks the job to end" "$1" || true) >= $2)); do
+  until (($(grep -c "the scheduler asks the job to end: saving" "$1" || true) >= $2)); do
     ((SECONDS <= deadline)) || { fail "the scheduler did not ask the job to end $2 times" "$1"; return; }
     sleep 0.1
   done
