@@ -25,7 +25,7 @@ mutations=(
   'norm_weight_sums_not_cleared|initialisation|norm_kernels.cuh|s/weight_sums\[k \* vectors \+ v\] = 0.0f;/;/|SimtRmsNorm*'
   'norm_ignores_row_stride|stride|norm_kernels.cuh|s/x \+= row \* x_stride/x += row * hidden_size/|SimtRmsNorm*'
   'norm_parts_one_short|index|norm_kernels.cuh|s/\(num_parts \+ 7\) \/ 8/num_parts \/ 8/|SimtRmsNorm*'
-  'norm_parts_without_barrier|barrier|norm_kernels.cuh|s/(run_sums\[run \* kWarp \+ lane\] = sum;\n)  __syncthreads\(\);/$1/|SimtRmsNorm*'
+  'norm_parts_without_barrier|barrier|norm_kernels.cuh|s/(kWarp \+ lane\] = sums\.v\[k\];\n)  __syncthreads\(\);/$1/|SimtRmsNorm*'
   # rope
   'rope_wrong_partner|index|rope_kernels.cuh|s/(seconds = load_floats<kWidth>\(elements \+ )num_angles/$1head_dim \/ 2/|SimtRope*'
   'rope_ignores_direction|sign|rope_kernels.cuh|s/sine = sign \* sines/sine = sines/g|SimtRope*'
@@ -60,6 +60,8 @@ mutations=(
   'sampling_scores_race|race|sampling_kernels.cuh|s/  __syncthreads\(\);\n(  fixed_t total = 0;)/$1/|SimtSampling*'
   'sampling_ties_all_kept|tie|sampling_kernels.cuh|s/ \|\| \(p == threshold && i > last_tie\)//|SimtSampling*'
   'sampling_divergent_barrier|barrier|sampling_kernels.cuh|s/if \(is_penalised\) \{/if (is_penalised \&\& threadIdx.x < 256) {/|SimtSampling*'
+  'sampling_wide_tiles|stride|sampling_kernels.cuh|s/i = tile \* tile_length \+ lane \* kWidth; i < end; i \+= kStep/i = tile * tile_length + lane; i < end; i += kStep/|SimtSampling*'
+  'merge_one_weight_for_all|index|paged_attention_kernels.cuh|s/d \+= blockDim\.x \* kWidth/d += blockDim.x/|SimtPagedAttention*'
   'philox_rounds|index|sampling_kernels.cuh|s/round < 10/round < 9/|SimtSampling*'
   # movement
   'segments_tail|mask|elementwise_kernels.cuh|s/count \/ kWidth \* kWidth \+ first; i < count/count \/ kWidth * kWidth + first + 1; i < count/|SimtMovement*'

@@ -18,6 +18,18 @@ struct RowState {
   int unused;
 };
 
+/// The whole state in two accesses of 16 bytes.
+__device__ __forceinline__ RowState load_state(const RowState* state) {
+  static_assert(sizeof(RowState) == 32);
+  union {
+    uint4 words[2];
+    RowState state;
+  } bits;
+  bits.words[0] = load16(state);
+  bits.words[1] = load16(reinterpret_cast<const uint4*>(state) + 1);
+  return bits.state;
+}
+
 /// The larger value wins, then the lower id.
 __device__ __forceinline__ bool is_better(float value, int id, float other_value, int other_id) {
   return value > other_value || (value == other_value && id < other_id);
@@ -123,10 +135,11 @@ __global__ void __launch_bounds__(256)
   const int id = load(ids + row);
   float log_prob = 0, correct = 0, uncertainty = 0, log_sum_exp = 0;
   if (id >= 0) {
-    const double sum = load(&states[row].sum), log_sum = log(sum), largest = load(&states[row].largest);
-    log_prob = static_cast<float>(load(&states[row].id_logit) - (largest + log_sum));
-    correct = load(&states[row].best_id) == id ? 1.0f : 0.0f;
-    uncertainty = static_cast<float>(log_sum - load(&states[row].weighted) / sum);
+    const RowState state = load_state(states + row);
+    const double log_sum = log(state.sum), largest = state.largest;
+    log_prob = static_cast<float>(state.id_logit - (largest + log_sum));
+    correct = state.best_id == id ? 1.0f : 0.0f;
+    uncertainty = static_cast<float>(log_sum - state.weighted / state.sum);
     log_sum_exp = static_cast<float>(largest + log_sum);
   }
   if (log_probs != nullptr) store(log_probs + row, id >= 0 ? sign * log_prob : 0.0f);

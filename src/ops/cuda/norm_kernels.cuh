@@ -106,27 +106,38 @@ __global__ void __launch_bounds__(256)
 
 /// out[column] (+)= sum over parts of partial_sums[part, column]. Blocks of 256: 32 columns by 8 runs of parts; the runs are added
 /// in ascending order.
-template <typename T>
+template <typename T, int kWidth>
 __global__ void __launch_bounds__(256)
     sum_parts_kernel(const float* partial_sums, index_t num_parts, index_t num_columns, T* out, bool accumulate) {
-  R1_SHARED(float, run_sums, 8 * kWarp);
+  R1_SHARED(float, run_sums, 8 * kWarp * kWidth);  // [element of a lane][run][lane]
   const int lane = threadIdx.x % kWarp, run = threadIdx.x / kWarp;
-  const index_t column = static_cast<index_t>(blockIdx.x) * kWarp + lane;
+  const index_t column = (static_cast<index_t>(blockIdx.x) * kWarp + lane) * kWidth;
   const index_t parts_per_run = (num_parts + 7) / 8;
   const index_t end = (run + 1) * parts_per_run < num_parts ? (run + 1) * parts_per_run : num_parts;
-  float sum = 0;
+  Floats<kWidth> sums;
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) sums.v[k] = 0.0f;
   if (column < num_columns) {
 #pragma unroll 4
-    for (index_t part = run * parts_per_run; part < end; ++part) sum += load(partial_sums + part * num_columns + column);
+    for (index_t part = run * parts_per_run; part < end; ++part) {
+      const Floats<kWidth> values = load_floats<kWidth>(partial_sums + part * num_columns + column);
+#pragma unroll
+      for (int k = 0; k < kWidth; ++k) sums.v[k] += values.v[k];
+    }
   }
-  run_sums[run * kWarp + lane] = sum;
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) run_sums[(k * 8 + run) * kWarp + lane] = sums.v[k];
   __syncthreads();
   if (run != 0 || column >= num_columns) return;
-  float total = accumulate ? to_float(load(out + column)) : 0.0f;
-  for (int r = 0; r < 8; ++r) total += run_sums[r * kWarp + lane];
-  T result;
-  from_float(total, result);
-  store(out + column, result);
+  Floats<kWidth> totals;
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) totals.v[k] = 0.0f;
+  if (accumulate) totals = load_floats<kWidth>(out + column);
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) {
+    for (int r = 0; r < 8; ++r) totals.v[k] += run_sums[(k * 8 + r) * kWarp + lane];
+  }
+  store_floats(out + column, totals);
 }
 
 }  // namespace r1::ops::kernels

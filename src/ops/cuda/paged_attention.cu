@@ -80,9 +80,12 @@ void paged_attention(const ExecContext& ctx, const Tensor& q, const Tensor& key_
       run(std::integral_constant<int, 8>{});
     }
     if (!is_split) return;
-    launch(ctx, op, merge_splits_kernel<T>, {static_cast<unsigned>(num_tokens), static_cast<unsigned>(heads.num_attention_heads)}, 128, 0,
-           device_pointer<float>(partial_out), device_pointer<float>(partial_stats), shape.num_splits, shape.head_dim, result.data,
-           result.stride);
+    // A head begins at a multiple of 16 bytes when the row does and head_dim is a multiple of the width.
+    with_width<T>(result.is_vectorisable() && shape.head_dim % kVectorWidth<T> == 0, [&](auto width) {
+      launch(ctx, op, merge_splits_kernel<T, width>, {static_cast<unsigned>(num_tokens), static_cast<unsigned>(heads.num_attention_heads)},
+             threads_for(shape.head_dim / width, 128), 0, device_pointer<float>(partial_out), device_pointer<float>(partial_stats),
+             shape.num_splits, shape.head_dim, result.data, result.stride);
+    });
   });
 }
 

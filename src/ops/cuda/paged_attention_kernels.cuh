@@ -247,8 +247,8 @@ __global__ void __launch_bounds__(kAttentionThreads)
   }
 }
 
-/// out = the splits' results, weighted, in ascending order. One block of 128 threads a token and head.
-template <typename T>
+/// out = the splits' results, weighted, in ascending order. One block a token and head, kWidth elements a thread: head_dim is a multiple.
+template <typename T, int kWidth>
 __global__ void __launch_bounds__(128)
     merge_splits_kernel(const float* partial_out, const float* partial_stats, int num_splits, int head_dim, T* out, index_t out_stride) {
   const index_t token = blockIdx.x, head = blockIdx.y;
@@ -257,18 +257,23 @@ __global__ void __launch_bounds__(128)
   for (int split = 0; split < num_splits; ++split) {
     if (load(partial_stats + (first + split) * 2 + 1) > 0) largest = fmaxf(largest, load(partial_stats + (first + split) * 2));
   }
-  for (int d = threadIdx.x; d < head_dim; d += blockDim.x) {
-    float total = 0, sum = 0;
+  for (int d = threadIdx.x * kWidth; d < head_dim; d += blockDim.x * kWidth) {
+    Floats<kWidth> totals;
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) totals.v[k] = 0.0f;
+    float sum = 0;
     for (int split = 0; split < num_splits; ++split) {
       const float split_sum = load(partial_stats + (first + split) * 2 + 1);
       if (!(split_sum > 0)) continue;
       const float weight = expf(load(partial_stats + (first + split) * 2) - largest);
-      total = __fmaf_rn(weight, load(partial_out + (first + split) * head_dim + d), total);
+      const Floats<kWidth> parts = load_floats<kWidth>(partial_out + (first + split) * head_dim + d);
+#pragma unroll
+      for (int k = 0; k < kWidth; ++k) totals.v[k] = __fmaf_rn(weight, parts.v[k], totals.v[k]);
       sum = __fmaf_rn(weight, split_sum, sum);
     }
-    T result;
-    from_float(total / sum, result);
-    store(out + token * out_stride + head * head_dim + d, result);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) totals.v[k] = totals.v[k] / sum;
+    store_floats(out + token * out_stride + head * head_dim + d, totals);
   }
 }
 

@@ -25,11 +25,13 @@ void run_rows(const ExecContext& ctx, const char* op, const Tensor& logits, std:
   const Tensor scores = ctx.empty({num_rows, V}), seen_bits = ctx.empty({num_rows, (V + 31) / 32}, DType::kI32);
   with_storage(op, logits, [&]<typename L>(L) {
     const Rows<L> rows(logits);
-    launch(ctx, op, sample_kernel<L>, {static_cast<unsigned>(num_rows)}, kSamplingThreads, 0, rows.data, rows.stride, V,
-           reinterpret_cast<const RowSettings*>(RawAccess::data(device_settings)), device_pointer<int>(seen_ids),
-           device_pointer<int>(seen_offsets), uniforms ? device_pointer<float>(*uniforms) : nullptr, device_pointer<float>(scores),
-           device_pointer<unsigned>(seen_bits), ids ? device_pointer<int>(*ids) : nullptr,
-           probabilities ? device_pointer<float>(*probabilities) : nullptr);
+    with_width<L>(rows.is_vectorisable(), [&](auto width) {
+      launch(ctx, op, sample_kernel<L, width>, {static_cast<unsigned>(num_rows)}, kSamplingThreads, 0, rows.data, rows.stride, V,
+             reinterpret_cast<const RowSettings*>(RawAccess::data(device_settings)), device_pointer<int>(seen_ids),
+             device_pointer<int>(seen_offsets), uniforms ? device_pointer<float>(*uniforms) : nullptr, device_pointer<float>(scores),
+             device_pointer<unsigned>(seen_bits), ids ? device_pointer<int>(*ids) : nullptr,
+             probabilities ? device_pointer<float>(*probabilities) : nullptr);
+    });
   });
 }
 

@@ -33,6 +33,40 @@ __device__ __forceinline__ float from_ordered_bits(unsigned bits) {
   return __uint_as_float((bits & 0x80000000u) != 0 ? bits & 0x7FFFFFFFu : ~bits);
 }
 
+// Passes of the block over a row of `count` elements, a multiple of kWidth: 16 bytes at a time, or single elements for kWidth 1.
+
+/// body(i, value) of each element.
+template <int kWidth, typename T, typename Body>
+__device__ __forceinline__ void read_row(const T* row, int count, Body&& body) {
+  for (int i = threadIdx.x * kWidth; i < count; i += kSamplingThreads * kWidth) {
+    const Floats<kWidth> values = load_floats<kWidth>(row + i);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) body(i + k, values.v[k]);
+  }
+}
+
+/// out[i] = body(i, row[i]); out may be row.
+template <int kWidth, typename T, typename Body>
+__device__ __forceinline__ void transform_row(const T* row, float* out, int count, Body&& body) {
+  for (int i = threadIdx.x * kWidth; i < count; i += kSamplingThreads * kWidth) {
+    Floats<kWidth> values = load_floats<kWidth>(row + i);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) values.v[k] = body(i + k, values.v[k]);
+    store_floats(out + i, values);
+  }
+}
+
+/// out[i] = body(i).
+template <int kWidth, typename Body>
+__device__ __forceinline__ void write_row(float* out, int count, Body&& body) {
+  for (int i = threadIdx.x * kWidth; i < count; i += kSamplingThreads * kWidth) {
+    Floats<kWidth> values;
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) values.v[k] = body(i + k);
+    store_floats(out + i, values);
+  }
+}
+
 /// The largest of (score, then the lowest id) over the block, as one integer.
 __device__ __forceinline__ fixed_t block_best(fixed_t best) {
   R1_SHARED(fixed_t, warp_best, kSamplingWarps);
@@ -52,9 +86,10 @@ __device__ __forceinline__ fixed_t block_best(fixed_t best) {
 }
 
 /// Selects by the bits of a key, eight at a time from the top: the largest key for which the weights of all keys not below it reach
-/// `wanted`. weight(i) of element i with key(i); *above gets the weights of the larger keys. wanted is at least 1 and at most the sum.
-template <typename Key, typename Weight>
-__device__ __forceinline__ unsigned radix_select(int count, fixed_t wanted, Key&& key, Weight&& weight, fixed_t* above) {
+/// `wanted`. An element has key(value) and weight(value); *above gets the weights of the larger keys. wanted is at least 1 and at most
+/// the sum.
+template <int kWidth, typename Key, typename Weight>
+__device__ __forceinline__ unsigned radix_select(const float* row, int count, fixed_t wanted, Key&& key, Weight&& weight, fixed_t* above) {
   R1_SHARED(fixed_t, bins, 256);
   R1_SHARED(fixed_t, larger, 1);
   R1_SHARED(unsigned, prefix, 1);
@@ -66,12 +101,12 @@ __device__ __forceinline__ unsigned radix_select(int count, fixed_t wanted, Key&
     if (threadIdx.x < 256) bins[threadIdx.x] = 0ull;
     __syncthreads();
     const unsigned known = prefix[0];
-    for (int i = threadIdx.x; i < count; i += kSamplingThreads) {
-      const unsigned bits = key(i);
-      if (shift < 24 && bits >> (shift + 8) != known >> (shift + 8)) continue;
-      const fixed_t w = weight(i);
+    read_row<kWidth>(row, count, [&](int, float value) {
+      const unsigned bits = key(value);
+      if (shift < 24 && bits >> (shift + 8) != known >> (shift + 8)) return;
+      const fixed_t w = weight(value);
       if (w != 0) atomicAdd(&bins[bits >> shift & 255u], w);
-    }
+    });
     __syncthreads();
     if (threadIdx.x == 0) {
       fixed_t sum = larger[0];
@@ -92,7 +127,8 @@ __device__ __forceinline__ unsigned radix_select(int count, fixed_t wanted, Key&
   return result;
 }
 
-/// Id of the n-th (from 1) element for which is_member holds, in ascending order; count if there are fewer.
+/// Id of the n-th (from 1) element for which is_member holds, in ascending order; count if there are fewer. One element a lane, so that
+/// the votes of a warp are in the order of the ids.
 template <typename IsMember>
 __device__ __forceinline__ int nth_member(int count, fixed_t n, IsMember&& is_member) {
   R1_SHARED(int, warp_counts, kSamplingWarps);
@@ -121,17 +157,24 @@ __device__ __forceinline__ int nth_member(int count, fixed_t n, IsMember&& is_me
   return result;
 }
 
-/// The sum over the row, and the first id whose cumulative sum exceeds floor(uniform * sum).
+/// The sum over the row, and the first id whose cumulative sum exceeds floor(uniform * sum). Only the scan of the one tile that holds it
+/// takes single elements.
+template <int kWidth>
 __device__ __forceinline__ int inverse_cumulative(const float* probabilities, int count, float uniform, fixed_t* sum) {
   R1_SHARED(fixed_t, tile_sums, kSamplingTiles);
   R1_SHARED(fixed_t, target_and_base, 3);
   R1_SHARED(int, chosen, 1);
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  const int tile_length = ((count + kSamplingTiles - 1) / kSamplingTiles + kWarp - 1) / kWarp * kWarp;
+  constexpr int kStep = kWarp * kWidth;
+  const int tile_length = ((count + kSamplingTiles - 1) / kSamplingTiles + kStep - 1) / kStep * kStep;
   for (int tile = warp; tile < kSamplingTiles; tile += kSamplingWarps) {
     const int end = (tile + 1) * tile_length < count ? (tile + 1) * tile_length : count;
     fixed_t tile_sum = 0;
-    for (int i = tile * tile_length + lane; i < end; i += kWarp) tile_sum += to_fixed(load(probabilities + i));
+    for (int i = tile * tile_length + lane * kWidth; i < end; i += kStep) {
+      const Floats<kWidth> values = load_floats<kWidth>(probabilities + i);
+#pragma unroll
+      for (int k = 0; k < kWidth; ++k) tile_sum += to_fixed(values.v[k]);
+    }
     tile_sum = warp_sum(tile_sum);
     if (lane == 0) tile_sums[tile] = tile_sum;
   }
@@ -183,7 +226,8 @@ __device__ __forceinline__ int inverse_cumulative(const float* probabilities, in
 
 /// scores [rows, V] and seen_bits [rows, ceil(V / 32)] are workspaces. Writes ids, or with probabilities the distribution itself.
 /// A row whose highest logit is NaN or infinite gets id -1 (probabilities NaN): the host reports it when it reads the ids.
-template <typename L>
+/// kWidth over 1: V is a multiple of it, and all rows begin at multiples of 16 bytes.
+template <typename L, int kWidth>
 __global__ void __launch_bounds__(kSamplingThreads)
     sample_kernel(const L* logits, index_t stride, int vocab_size, const RowSettings* settings, const int* seen_ids,
                   const int* seen_offsets, const float* uniforms, float* scores, unsigned* seen_bits, int* ids, float* probabilities) {
@@ -206,29 +250,26 @@ __global__ void __launch_bounds__(kSamplingThreads)
     __syncthreads();
   }
   fixed_t best = 0;
-  for (int i = threadIdx.x; i < V; i += kSamplingThreads) {
-    float score = to_float(load(logits + i));
+  transform_row<kWidth>(logits, scores, V, [&](int i, float score) {
     if (is_penalised && (load(seen_bits + i / 32) >> i % 32 & 1u) != 0) score = score < 0 ? score * penalty : __fdiv_rn(score, penalty);
     if (temperature > 0) score = __fdiv_rn(score, temperature);
-    store(scores + i, score);
     // NaN counts as more than +infinity, whatever its sign; -0 as +0.
     const unsigned bits = score != score ? 0xFFFFFFFFu : ordered_bits(score + 0.0f);
     const fixed_t candidate = static_cast<fixed_t>(bits) << 32 | (0xFFFFFFFFu - static_cast<unsigned>(i));
     if (candidate > best) best = candidate;
-  }
+    return score;
+  });
   best = block_best(best);
   const int greedy_id = static_cast<int>(0xFFFFFFFFu - static_cast<unsigned>(best & 0xFFFFFFFFull));
   const unsigned best_bits = static_cast<unsigned>(best >> 32);
   if (best_bits >= ordered_bits(INFINITY) || best_bits <= ordered_bits(-INFINITY)) {
     if (ids != nullptr && threadIdx.x == 0) store(ids + row, -1);
-    for (int i = threadIdx.x; probabilities != nullptr && i < V; i += kSamplingThreads)
-      store(probabilities + i, __uint_as_float(0x7FC00000u));
+    if (probabilities != nullptr) write_row<kWidth>(probabilities, V, [](int) { return __uint_as_float(0x7FC00000u); });
     return;
   }
   if (temperature == 0) {
     if (ids != nullptr && threadIdx.x == 0) store(ids + row, greedy_id);
-    for (int i = threadIdx.x; probabilities != nullptr && i < V; i += kSamplingThreads)
-      store(probabilities + i, i == greedy_id ? 1.0f : 0.0f);
+    if (probabilities != nullptr) write_row<kWidth>(probabilities, V, [&](int i) { return i == greedy_id ? 1.0f : 0.0f; });
     return;
   }
 
@@ -237,18 +278,17 @@ __global__ void __launch_bounds__(kSamplingThreads)
   float lowest_kept = -INFINITY;
   if (top_k > 0 && top_k < V) {
     fixed_t above = 0;
-    const auto key = [&](int i) { return ordered_bits(load(scores + i) + 0.0f); };
-    lowest_kept = from_ordered_bits(radix_select(
-        V, static_cast<fixed_t>(top_k), key, [](int) { return fixed_t{1}; }, &above));
+    const auto key = [](float score) { return ordered_bits(score + 0.0f); };
+    lowest_kept = from_ordered_bits(radix_select<kWidth>(
+        scores, V, static_cast<fixed_t>(top_k), key, [](float) { return fixed_t{1}; }, &above));
   }
   __syncthreads();  // the scores have been read by others
   fixed_t sum = 0;
-  for (int i = threadIdx.x; i < V; i += kSamplingThreads) {
-    const float score = load(scores + i);
+  transform_row<kWidth>(scores, scores, V, [&](int, float score) {
     const float p = score < lowest_kept ? 0.0f : expf(score - largest);
-    store(scores + i, p);
     sum += to_fixed(p);
-  }
+    return p;
+  });
   const float top_p = load(&settings[row].top_p), min_p = load(&settings[row].min_p);
   float threshold = 0;
   int last_tie = V;
@@ -261,26 +301,25 @@ __global__ void __launch_bounds__(kSamplingThreads)
     if (wanted < 1) wanted = 1;
     if (wanted > sum) wanted = sum;
     fixed_t above = 0;
-    const auto key = [&](int i) { return __float_as_uint(load(scores + i)); };
-    const auto weight = [&](int i) { return to_fixed(load(scores + i)); };
-    threshold = __uint_as_float(radix_select(V, wanted, key, weight, &above));
+    const auto key = [](float p) { return __float_as_uint(p); };
+    const auto weight = [](float p) { return to_fixed(p); };
+    threshold = __uint_as_float(radix_select<kWidth>(scores, V, wanted, key, weight, &above));
     const fixed_t each = to_fixed(threshold);
     const fixed_t kept = (wanted - above + each - 1) / each;  // of the ids that are exactly as likely as the threshold
     last_tie = nth_member(V, kept, [&](int i) { return load(scores + i) == threshold; });
   }
   __syncthreads();
-  for (int i = threadIdx.x; i < V; i += kSamplingThreads) {
-    const float p = load(scores + i);
-    if (p < threshold || (p == threshold && i > last_tie) || p < min_p) store(scores + i, 0.0f);
-  }
+  transform_row<kWidth>(scores, scores, V, [&](int i, float p) {
+    const bool is_dropped = p < threshold || (p == threshold && i > last_tie) || p < min_p;
+    return is_dropped ? 0.0f : p;
+  });
   __syncthreads();
   fixed_t total = 0;
-  const int chosen = inverse_cumulative(scores, V, ids != nullptr ? load(uniforms + row) : 0.0f, &total);
+  const int chosen = inverse_cumulative<kWidth>(scores, V, ids != nullptr ? load(uniforms + row) : 0.0f, &total);
   if (ids != nullptr && threadIdx.x == 0) store(ids + row, chosen);
   const double whole = static_cast<double>(total) * 9.094947017729282e-13;  // 2^-40
-  for (int i = threadIdx.x; probabilities != nullptr && i < V; i += kSamplingThreads) {
-    store(probabilities + i, static_cast<float>(load(scores + i) / whole));
-  }
+  if (probabilities != nullptr)
+    transform_row<kWidth>(scores, probabilities, V, [&](int, float p) { return static_cast<float>(p / whole); });
 }
 
 /// base/rng.h: token_uniform, the first word of Philox4x32-10 with key = seed and counter = (row id, sample, position).

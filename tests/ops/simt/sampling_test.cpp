@@ -59,20 +59,21 @@ TEST(SimtSampling, ChoosesAndDistributesAsTheReference) {
 #if !defined(__SANITIZE_ADDRESS__)
 TEST(SimtSampling, SharesALargeVocabularyAmongItsThreads) {
   // Over 256 tiles of 32 ids a tile is more than one access of a warp: other threads than those that filtered an id add it up.
-  const std::int64_t V = 9001;
-  const std::vector<SamplingSettings> settings = {{.top_p = 0.9F}, {.top_k = 500, .min_p = 0.02F}};
-  const auto run = [&](const ExecContext& ctx, const ops::OpTable& table) -> Results {
-    const Tensor logits = stored_tensor(ctx, {2, V}, random_values(2 * V, 5, 2.0), DType::kF32);
-    const Tensor seen = device_tensor(ctx, {0}, std::vector<std::int32_t>{}),
-                 offsets = device_tensor(ctx, {3}, std::vector<std::int32_t>{0, 0, 0});
-    const Tensor uniforms = stored_tensor(ctx, {2}, {0.7F, 0.3F}, DType::kF32);
-    Tensor ids = ctx.empty({2}, DType::kI32);
-    ops::OpScope scope(ctx, "sampling test");
-    table.sample(ctx, logits, settings, seen, offsets, uniforms, ids, nullptr);
-    return {floats_of(ctx, ids)};
-  };
-  const auto reference = make_cpu_context(1, Backend::kReference);
-  EXPECT_EQ(on_all_schedules([&](const ExecContext& ctx) { return run(ctx, simt_table()); }), run(*reference, ops::reference_table()));
+  for (const std::int64_t V : {9001, 9008}) {  // in single elements, and 16 bytes at a time
+    const std::vector<SamplingSettings> settings = {{.top_p = 0.9F}, {.top_k = 500, .min_p = 0.02F}};
+    const auto run = [&](const ExecContext& ctx, const ops::OpTable& table) -> Results {
+      const Tensor logits = stored_tensor(ctx, {2, V}, random_values(2 * V, 5, 2.0), DType::kF32);
+      const Tensor seen = device_tensor(ctx, {0}, std::vector<std::int32_t>{}),
+                   offsets = device_tensor(ctx, {3}, std::vector<std::int32_t>{0, 0, 0});
+      const Tensor uniforms = stored_tensor(ctx, {2}, {0.7F, 0.3F}, DType::kF32);
+      Tensor ids = ctx.empty({2}, DType::kI32);
+      ops::OpScope scope(ctx, "sampling test");
+      table.sample(ctx, logits, settings, seen, offsets, uniforms, ids, nullptr);
+      return {floats_of(ctx, ids)};
+    };
+    const auto reference = make_cpu_context(1, Backend::kReference);
+    EXPECT_EQ(on_all_schedules([&](const ExecContext& ctx) { return run(ctx, simt_table()); }), run(*reference, ops::reference_table()));
+  }
 }
 #endif
 
