@@ -88,6 +88,12 @@ GenerationDefaults load_generation_defaults(const std::string& folder, const tex
   return defaults;
 }
 
+DType stored_dtype(const std::string& folder, DType if_absent) {
+  const auto has = [&](const char* name) { return std::filesystem::exists(folder + "/" + name); };
+  if (!has("model.safetensors") && !has("model.safetensors.index.json")) return if_absent;
+  return stored_dtype(io::Safetensors::open(folder));
+}
+
 std::unique_ptr<InferenceModel> load_inference_model(const ExecContext& ctx, const std::string& folder, parallel::WeightStorage storage,
                                                      const ModelPlace& place) {
   text::Tokenizer tokenizer = text::Tokenizer::load(folder);

@@ -41,6 +41,10 @@ struct ModelPlace {
   int stage = 0, num_stages = 1;  // of a pipeline; stages are cut so that their weights take about the same memory
 };
 
+/// What WeightStorage::kStored keeps of a folder's weights: bf16 when every matrix on disk is bf16, else f32. Without weight files (a plan
+/// from dimensions alone): if_absent.
+DType stored_dtype(const std::string& folder, DType if_absent);
+
 /// Loads a folder, or one part of it: of the files only that part is read. storage: how weight matrices are kept
 /// (parallel/inference_store.h). Throws Error(kModel), and Error(kUsage) when the model cannot be cut into so many parts.
 std::unique_ptr<InferenceModel> load_inference_model(const ExecContext& ctx, const std::string& folder, parallel::WeightStorage storage,

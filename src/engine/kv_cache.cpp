@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include "base/address_space.h"
 #include "ops/elementwise.h"
 #include "ops/paged_attention.h"
 
@@ -28,7 +29,7 @@ std::int64_t available_host_bytes() {
   if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit && std::ifstream("/sys/fs/cgroup/memory.current") >> used) {
     available = std::min(available, std::max<std::int64_t>(limit - used, 0));
   }
-  return available;
+  return std::min(available, address_space_left().value_or(available));
 }
 
 KvCache::KvCache(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int block_size) {

@@ -12,7 +12,6 @@
 #include "config/loader.h"
 #include "data/chat_renderer.h"
 #include "eval/task_registry.h"
-#include "generate/generation_plan.h"
 #include "generate/prompt_builder.h"
 #include "generate/sampling_choice.h"
 #include "hub/resolve.h"
@@ -153,6 +152,21 @@ BenchSetup prepare_bench(const config::BenchConfig& config, comm::Communicator& 
   return setup;
 }
 
+generate::GenerationJob generation_job(const config::BenchConfig& config, const BenchSetup& setup) {
+  return {.program = "r1_bench",
+          .model_folder = setup.model_folder,
+          .model = setup.model_config,
+          .dtype = config.dtype,
+          .tensor_parallel_size = config.tensor_parallel_size,
+          .pipeline_parallel_size = config.pipeline_parallel_size,
+          .kv_cache_memory = config.kv_cache_memory,
+          .num_sequences = config.max_num_sequences,
+          .longest_prompt = setup.max_model_len - 1,
+          .max_model_len = setup.max_model_len,
+          .max_new_tokens = config.max_new_tokens,
+          .num_samples = 1};
+}
+
 void print_bench_plan(const config::BenchConfig& config, const BenchSetup& setup) {
   const auto ctx = make_cpu_context(config.num_threads);
   std::int64_t longest_of_all = 0, num_samples = 0;
@@ -180,20 +194,10 @@ void print_bench_plan(const config::BenchConfig& config, const BenchSetup& setup
     log::notice("{}: neither a tokenizer nor weights: the plan takes {} problems of {} tokens and opens no task", config.model, num_samples,
                 longest_of_all);
   }
-  plan::JobPlan plan = generate::plan_generation(config,
-                                                 {.program = "r1_bench",
-                                                  .model_folder = setup.model_folder,
-                                                  .model = setup.model_config,
-                                                  .dtype = config.dtype,
-                                                  .tensor_parallel_size = config.tensor_parallel_size,
-                                                  .pipeline_parallel_size = config.pipeline_parallel_size,
-                                                  .kv_cache_memory = config.kv_cache_memory,
-                                                  .num_sequences = config.max_num_sequences,
-                                                  .longest_prompt = std::clamp<std::int64_t>(longest_of_all, 1, setup.max_model_len - 1),
-                                                  .max_model_len = setup.max_model_len,
-                                                  .max_new_tokens = config.max_new_tokens,
-                                                  .num_samples = num_samples},
-                                                 *ctx);
+  generate::GenerationJob job = generation_job(config, setup);
+  job.longest_prompt = std::clamp<std::int64_t>(longest_of_all, 1, setup.max_model_len - 1);
+  job.num_samples = num_samples;
+  plan::JobPlan plan = generate::plan_generation(config, job, *ctx);
   plan.more = std::move(lines);
   plan.more.emplace_back("sampling", fmt::format("temperature {}, top_p {}; at most {} new tokens", setup.params.settings.temperature,
                                                  setup.params.settings.top_p, config.max_new_tokens));

@@ -9,6 +9,7 @@
 #include "config/bench_config.h"
 #include "engine/sampling_params.h"
 #include "eval/task_scores.h"
+#include "generate/generation_plan.h"
 #include "models/model_config.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -30,6 +31,9 @@ struct BenchSetup {
 /// published ones (a lower limit of tokens) is a warning.
 /// Collective: the first rank hashes the model.
 BenchSetup prepare_bench(const config::BenchConfig& config, comm::Communicator& ranks);
+
+/// For the plan, of prompts as long as the model takes.
+generate::GenerationJob generation_job(const config::BenchConfig& config, const BenchSetup& setup);
 
 /// The effective configuration, the tasks with their first prompts, memory and work.
 void print_bench_plan(const config::BenchConfig& config, const BenchSetup& setup);

@@ -44,6 +44,10 @@ class Sampler {
         world_(world),
         ctx_(ops::make_context(setup.device, config.num_threads)),
         ranks_(world.communicator(), config.tensor_parallel_size, config.pipeline_parallel_size) {
+    if (setup.device.kind == DeviceKind::kCpu) {  // a GPU's is told by its allocator
+      generate::require_generation_memory(config, generation_job(config, setup), ctx_->threads().num_threads(),
+                                          world.topology().local_size);
+    }
     loaded_ = checkpoint::load_inference_model(*ctx_, setup.model_folder, generate::weight_storage(config.dtype),
                                                {ranks_.tensor_rank(), ranks_.tensor_size(), ranks_.stage(), ranks_.num_stages()});
     engine::EngineOptions options;

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/memory_note.h"
 #include "base/strings.h"
+#include "checkpoint/inference_model.h"
 #include "engine/kv_cache.h"
 #include "plan/advice.h"
 
@@ -33,7 +35,7 @@ std::string layout_text(const GenerationJob& job, int num_ranks) {
 
 }  // namespace
 
-plan::JobPlan plan_generation(const config::CommonConfig& config, const GenerationJob& job, const ExecContext& ctx) {
+plan::JobPlan plan_generation_memory(const config::CommonConfig& config, const GenerationJob& job, int num_threads) {
   const int of_a_replica = job.tensor_parallel_size * job.pipeline_parallel_size;
   if (config.world_size % of_a_replica != 0 && config.world_size > 1) {
     fail(ErrorKind::kUsage, "{} ranks: expected a multiple of tensor_parallel_size × pipeline_parallel_size = {}", config.world_size,
@@ -43,10 +45,10 @@ plan::JobPlan plan_generation(const config::CommonConfig& config, const Generati
   plan::InferenceShape shape;
   shape.model = job.model;
   shape.storage = storage_of(job.dtype);
-  shape.stored_dtype = job.model.torch_dtype;
+  shape.stored_dtype = checkpoint::stored_dtype(job.model_folder, job.model.torch_dtype);
   shape.tensor_parallel_size = job.tensor_parallel_size;
   shape.pipeline_parallel_size = job.pipeline_parallel_size;
-  shape.num_threads = std::max(1, ctx.threads().num_threads());
+  shape.num_threads = std::max(1, num_threads);
   shape.engine.num_sequences = job.num_sequences;
   shape.engine.prompt_length = job.longest_prompt;
   shape.engine.max_model_len = job.max_model_len;
@@ -72,7 +74,19 @@ plan::JobPlan plan_generation(const config::CommonConfig& config, const Generati
     plan.advice = advice ? fmt::format("{}: {} a rank", advice->change, format_bytes(advice->needed))
                          : "no storage and no number of ranks: shorter sequences (--max-model-len) or larger devices";
   }
+  return plan;
+}
 
+void require_generation_memory(const config::CommonConfig& config, const GenerationJob& job, int num_threads, int ranks_on_host) {
+  const plan::JobPlan plan = plan_generation_memory(config, job, num_threads);
+  plan::require_memory(plan, ranks_on_host);
+  set_memory_note(plan::to_text(plan));
+}
+
+plan::JobPlan plan_generation(const config::CommonConfig& config, const GenerationJob& job, const ExecContext& ctx) {
+  plan::JobPlan plan = plan_generation_memory(config, job, ctx.threads().num_threads());
+  const int of_a_replica = job.tensor_parallel_size * job.pipeline_parallel_size;
+  const int num_ranks = std::max(config.world_size, of_a_replica);
   const double new_tokens =
       static_cast<double>(std::min(job.max_new_tokens, std::max<std::int64_t>(1, job.max_model_len - job.longest_prompt)));
   const double of_a_rank = std::ceil(static_cast<double>(job.num_samples) * of_a_replica / num_ranks);

@@ -23,6 +23,13 @@ struct GenerationJob {
   std::int64_t num_samples = 1;  // of the job
 };
 
+/// Memory, verdict and advice alone.
+plan::JobPlan plan_generation_memory(const config::CommonConfig& config, const GenerationJob& job, int num_threads);
+
+/// A job that is about to start on the CPU: Error(kMemory) with the plan when the memory that is there is certainly too small; else the
+/// plan is kept for the error of an allocation that fails.
+void require_generation_memory(const config::CommonConfig& config, const GenerationJob& job, int num_threads, int ranks_on_host);
+
 /// Memory, verdict, advice, speed and work. The context is this machine's, for its peak.
 plan::JobPlan plan_generation(const config::CommonConfig& config, const GenerationJob& job, const ExecContext& ctx);
 

@@ -163,6 +163,22 @@ std::int64_t sequences_in_flight(const config::GenerateConfig& config) {
   return std::min(kMaxResidentSequences, std::int64_t{config.input_batch_size} * config.num_generations);
 }
 
+/// longest_prompt: tokens.
+GenerationJob generation_job(const config::GenerateConfig& config, const Setup& setup, std::int64_t longest_prompt) {
+  return {.program = "r1_generate",
+          .model_folder = setup.model_folder,
+          .model = setup.model_config,
+          .dtype = config.dtype,
+          .tensor_parallel_size = config.tensor_parallel_size,
+          .pipeline_parallel_size = config.pipeline_parallel_size,
+          .kv_cache_memory = config.kv_cache_memory,
+          .num_sequences = static_cast<int>(sequences_in_flight(config)),
+          .longest_prompt = std::min(longest_prompt, setup.max_model_len - 1),
+          .max_model_len = setup.max_model_len,
+          .max_new_tokens = config.max_new_tokens,
+          .num_samples = setup.grid.num_items()};
+}
+
 void print_plan(const config::GenerateConfig& config, const Setup& setup) {
   const auto ctx = make_cpu_context(config.num_threads);
   const std::int64_t checked =
@@ -185,20 +201,7 @@ void print_plan(const config::GenerateConfig& config, const Setup& setup) {
     longest = std::max<std::int64_t>(1, setup.max_model_len - config.max_new_tokens);
     log::notice("{}: neither a tokenizer nor weights: the plan takes every prompt as {} tokens and checks no row", config.model, longest);
   }
-  plan::JobPlan plan = plan_generation(config,
-                                       {.program = "r1_generate",
-                                        .model_folder = setup.model_folder,
-                                        .model = setup.model_config,
-                                        .dtype = config.dtype,
-                                        .tensor_parallel_size = config.tensor_parallel_size,
-                                        .pipeline_parallel_size = config.pipeline_parallel_size,
-                                        .kv_cache_memory = config.kv_cache_memory,
-                                        .num_sequences = static_cast<int>(sequences_in_flight(config)),
-                                        .longest_prompt = std::min(longest, setup.max_model_len - 1),
-                                        .max_model_len = setup.max_model_len,
-                                        .max_new_tokens = config.max_new_tokens,
-                                        .num_samples = setup.grid.num_items()},
-                                       *ctx);
+  plan::JobPlan plan = plan_generation(config, generation_job(config, setup, longest), *ctx);
   plan.data = fmt::format("{}: {} rows × {} samples", config.hf_dataset, setup.grid.num_rows, setup.grid.num_samples);
   if (!prompts.empty()) plan.more.emplace_back("prompts", prompts);
   plan.more.emplace_back("samples", fmt::format("at most {} tokens each, {} in all; end at ids {}", config.max_new_tokens,
@@ -239,6 +242,10 @@ void run_generate(const config::GenerateConfig& config, comm::World& world) {
   summary.num_ranks = world.world_size();
   if (!is_complete) {
     const auto ctx = ops::make_context(setup.device, config.num_threads);
+    if (setup.device.kind == DeviceKind::kCpu) {  // a GPU's is told by its allocator
+      require_generation_memory(config, generation_job(config, setup, setup.max_model_len), ctx->threads().num_threads(),
+                                world.topology().local_size);
+    }
     engine::RankLayout ranks(world.communicator(), config.tensor_parallel_size, config.pipeline_parallel_size);
     const auto loaded = checkpoint::load_inference_model(*ctx, setup.model_folder, weight_storage(config.dtype),
                                                          {ranks.tensor_rank(), ranks.tensor_size(), ranks.stage(), ranks.num_stages()});

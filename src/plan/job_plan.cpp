@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/address_space.h"
 #include "base/json.h"
 #include "base/strings.h"
 #include "config/loader.h"
@@ -220,6 +221,20 @@ std::string refusal(const JobPlan& plan) {
   return fmt::format("out of memory before it starts: a rank needs {} of {} ({}). {}",
                      format_bytes(std::max(plan.needed(), plan.generator_needed())), format_bytes(plan.device_memory.value_or(0)),
                      plan.device_memory_origin, plan.advice);
+}
+
+void require_memory(const JobPlan& plan, int ranks_on_host) {
+  const auto refuse = [&](double there, double needed, const std::string& what) {
+    if (needed <= there) return;
+    fail(ErrorKind::kMemory, "out of memory before it starts: a rank needs {}, {} {}. The plan:\n{}", format_bytes(needed), what,
+         format_bytes(there), to_text(plan));
+  };
+  if (const auto left = address_space_left()) {
+    refuse(static_cast<double>(*left), plan.memory.needed(), "and the process's limit on its address space (ulimit -v) leaves");
+  }
+  // The cache takes what is left; pages that nobody writes are none.
+  const double certain = plan.memory.needed() - plan.memory.kv_cache + plan.memory.kv_cache_one_sequence;
+  refuse(machine_bytes() / ranks_on_host, certain + plan.process, ranks_on_host == 1 ? "the machine has" : "its part of the machine is");
 }
 
 void print_plan(const config::CommonConfig& config, const JobPlan& plan, const std::string& below) {

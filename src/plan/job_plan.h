@@ -79,6 +79,10 @@ std::string to_json(const JobPlan& plan);
 /// "does not fit: 96.1 GiB of 74.5 GiB …" with the advice, for the error that ends the program.
 std::string refusal(const JobPlan& plan);
 
+/// A job that is about to start on this machine: Error(kMemory) with the plan when the memory that is there (the process's limit on its
+/// address space, the control group, the machine, shared by ranks_on_host) is certainly too small.
+void require_memory(const JobPlan& plan, int ranks_on_host);
+
 /// The page, what belongs under it and the effective configuration, or the JSON object, to standard output; then Error(kMemory) with the
 /// way out when the job does not fit.
 void print_plan(const config::CommonConfig& config, const JobPlan& plan, const std::string& below);

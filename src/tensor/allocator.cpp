@@ -30,7 +30,7 @@ class PageSource : public MemorySource {
     void* memory = is_allowed ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
     if (memory == MAP_FAILED) {
       fail(ErrorKind::kMemory,
-           "out of memory: asked for {} ({}); reduce per_device_train_batch_size or max_length, or turn on gradient_checkpointing",
+           "out of memory: asked for {} ({}); smaller batches, shorter sequences or more ranks take less; --plan shows what takes how much",
            format_bytes(static_cast<double>(bytes)), is_allowed ? std::strerror(errno) : "the machine has no more");
     }
     pages_taken.fetch_add(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);

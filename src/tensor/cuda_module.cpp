@@ -55,8 +55,8 @@ class CudaSource : public MemorySource {
     void* memory = nullptr;
     if (const char* problem = module_.allocate(device_, bytes, &memory)) {
       fail(ErrorKind::kMemory,
-           "out of memory on CUDA device {}: asked for {} ({}); reduce per_device_train_batch_size or max_length, or turn on "
-           "gradient_checkpointing",
+           "out of memory on CUDA device {}: asked for {} ({}); smaller batches, shorter sequences or more ranks take less; "
+           "--plan shows what takes how much",
            device_, format_bytes(static_cast<double>(bytes)), problem);
     }
     return memory;

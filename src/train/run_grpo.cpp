@@ -200,7 +200,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   if (setup.device.kind == DeviceKind::kCpu) {  // a GPU's is told by its allocator
     plan::JobPlan of_rank = plan;
     if (world.rank() >= config.num_trainers) of_rank.memory = plan.generator;
-    require_memory(of_rank, ranks_on_host);
+    keep_within_memory(of_rank, ranks_on_host);
   }
   set_memory_note(plan::to_text(plan));
 

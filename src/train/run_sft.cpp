@@ -281,7 +281,7 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator, 
 
   const PlanInputs inputs = plan_inputs(config, setup, data.rows->num_rows(), ranks_on_host);
   const plan::JobPlan plan = plan_sft(config, inputs, micro_batch_shapes(config, *data.rows, true, inputs.max_steps), nullptr);
-  if (setup.device.kind == DeviceKind::kCpu) require_memory(plan, ranks_on_host);  // a GPU's is told by its allocator
+  if (setup.device.kind == DeviceKind::kCpu) keep_within_memory(plan, ranks_on_host);  // a GPU's is told by its allocator
   set_memory_note(plan::to_text(plan));
 
   const auto model = models::make_model(setup.model_config);

@@ -1,19 +1,17 @@
 #include "train/training_plan.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <numeric>
 
 #include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "checkpoint/inference_model.h"
 #include "data/sampler.h"
 #include "engine/kv_cache.h"
 #include "plan/advice.h"
@@ -108,12 +106,6 @@ double training_flops(const models::ModelConfig& model, std::span<const std::int
   double flops = 0;
   for (const std::int64_t length : lengths) flops += static_cast<double>(length) * model.train_flops_per_token(static_cast<double>(length));
   return flops;
-}
-
-std::int64_t virtual_bytes() {
-  std::int64_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages;
-  return pages * sysconf(_SC_PAGESIZE);
 }
 
 }  // namespace
@@ -232,7 +224,9 @@ plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inpu
   const std::int64_t trained = longest - 1;  // the last token is a label alone
   shape.is_grpo = true;
   shape.has_reference = config.beta > 0;
-  shape.reference_dtype = reference_storage(config) == parallel::WeightStorage::kStored ? inputs.model.torch_dtype : DType::kF32;
+  shape.reference_dtype = reference_storage(config) == parallel::WeightStorage::kStored
+                              ? checkpoint::stored_dtype(inputs.model_folder, inputs.model.torch_dtype)
+                              : DType::kF32;
   shape.sequence_lengths.assign(static_cast<std::size_t>(config.per_device_train_batch_size), trained);
   shape.labelled_tokens = std::int64_t{config.per_device_train_batch_size} * (longest - longest_prompt);
   const std::int64_t micro_batches = (completions + config.per_device_train_batch_size - 1) / config.per_device_train_batch_size;
@@ -310,24 +304,10 @@ SftData longest_possible_rows(const config::SftConfig& config, const models::Mod
   return data;
 }
 
-void require_memory(const plan::JobPlan& plan, int ranks_on_host) {
-  const auto refuse = [&](double there, double needed, const std::string& what) {
-    if (needed <= there) return;
-    fail(ErrorKind::kMemory, "out of memory before it starts: a rank needs {}, {} {}. The plan:\n{}", format_bytes(needed), what,
-         format_bytes(there), plan::to_text(plan));
-  };
-  rlimit limit{};
-  // Of the address space every block counts whether or not it is ever written.
-  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    refuse(static_cast<double>(limit.rlim_cur) - static_cast<double>(virtual_bytes()), plan.memory.needed(),
-           "and the process's limit on its address space (ulimit -v) leaves");
-  }
-  // The cache takes what is left; pages that nobody writes are none.
-  const double certain = plan.memory.needed() - plan.memory.kv_cache + plan.memory.kv_cache_one_sequence;
-  const double part = plan::machine_bytes() / ranks_on_host;
-  refuse(part, certain + plan.process, ranks_on_host == 1 ? "the machine has" : "its part of the machine is");
+void keep_within_memory(const plan::JobPlan& plan, int ranks_on_host) {
+  plan::require_memory(plan, ranks_on_host);
   // Blocks kept for reuse are given back before the machine has no page left: its kernel would end the process instead.
-  set_page_limit(static_cast<std::int64_t>(part - plan.process));
+  set_page_limit(static_cast<std::int64_t>(plan::machine_bytes() / ranks_on_host - plan.process));
 }
 
 }  // namespace r1::train

@@ -40,8 +40,7 @@ plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inpu
 /// Rows of max_length tokens in the place of a data set that cannot be tokenised; num_documents of them.
 SftData longest_possible_rows(const config::SftConfig& config, const models::ModelConfig& model, std::int64_t num_documents);
 
-/// A job that is about to start: Error(kMemory) with the plan when the memory that is there (the process's limit, the control group,
-/// the machine) is certainly too small.
-void require_memory(const plan::JobPlan& plan, int ranks_on_host);
+/// plan::require_memory, and from here on no more pages than this rank's part of the machine.
+void keep_within_memory(const plan::JobPlan& plan, int ranks_on_host);
 
 }  // namespace r1::train
