@@ -74,7 +74,7 @@ TEST(CudaDevice, SaysHowMuchWasAskedForWhenItsMemoryIsOut) {
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kMemory);
     EXPECT_THAT(error.what(), HasSubstr("CUDA device 0"));
-    EXPECT_THAT(error.what(), HasSubstr("per_device_train_batch_size"));
+    EXPECT_THAT(error.what(), HasSubstr("smaller batches"));
   }
   unsetenv("R1_STAND_IN_BYTES");
 }
