@@ -48,20 +48,26 @@ report_environment() {
   echo "$placement"
 }
 
-# Before and after the ranks a signal is only noted: nothing is lost, and the job may still ask to be requeued.
-asked_to_stop=0
+# Before and after the ranks a signal is only noted: nothing is lost, and the job may still ask to be requeued. The templates do the same
+# before this file is read.
+asked_to_stop="${asked_to_stop:-0}"
 note_signals() { trap 'asked_to_stop=1; echo "== the scheduler asks the job to end"' USR1 TERM; }
 [[ -z "${SLURM_JOB_ID:-}" ]] || note_signals
 
 # Runs a command on all ranks and hands USR1 (time limit) and TERM (preemption) on to them, so that they save and exit 85.
 # Sets `status`. launch COMMAND…
 launch() {
-  local step interrupted=0
+  local step="" interrupted=0
+  trap 'interrupted=1 asked_to_stop=1; echo "== the scheduler asks the job to end: saving"; [[ -z "$step" ]] || kill -USR1 "$step" 2>/dev/null || true' USR1 TERM
   status=85
-  ((!asked_to_stop)) || return 0
+  if ((asked_to_stop)); then
+    note_signals
+    return
+  fi
   "${launcher[@]}" "$@" &
   step=$!
-  trap 'interrupted=1; echo "== the scheduler asks the job to end: saving"; kill -USR1 "$step" 2>/dev/null || true' USR1 TERM
+  # The signal may have come while the step was being started.
+  ((!asked_to_stop)) || kill -USR1 "$step" 2>/dev/null || true
   while true; do
     interrupted=0
     status=0
@@ -152,6 +158,7 @@ finish() {
     echo "== $1 saved everything and asks to be requeued (exit code 85): requeueing job $SLURM_JOB_ID"
     scontrol requeue "$SLURM_JOB_ID" || die 85 "'scontrol requeue $SLURM_JOB_ID' failed; submit the same command again to go on from what was saved"
     # Slurm ends this script now.
+    trap - USR1 TERM
     sleep 120
     exit 85
   fi

@@ -95,15 +95,14 @@ expect_completed() {
   fail "$2: the completion log has no COMPLETED for job $1"
 }
 
-# The processes of a program of a job, on one node or all. processes_of JOB PROGRAM [NODE]
+# The processes of a program of a job, on one node or all; another test's cluster has jobs of the same numbers. processes_of JOB PROGRAM [NODE]
 processes_of() {
-  local entry
+  local entry environment
   for entry in /proc/[0-9]*; do
     [[ "$(readlink "$entry/exe" 2>/dev/null)" == */"$2" ]] || continue
-    tr '\0' '\n' <"$entry/environ" 2>/dev/null | grep -qx "SLURM_JOB_ID=$1" || continue
-    # Another test's cluster has jobs of the same numbers.
-    tr '\0' '\n' <"$entry/environ" 2>/dev/null | grep -qxF "SLURM_CONF=$SLURM_CONF" || continue
-    [[ -z "${3:-}" ]] || tr '\0' '\n' <"$entry/environ" 2>/dev/null | grep -qx "SLURMD_NODENAME=$3" || continue
+    environment="$(tr '\0' '\n' <"$entry/environ" 2>/dev/null)" || continue
+    grep -qx "SLURM_JOB_ID=$1" <<<"$environment" && grep -qxF "SLURM_CONF=$SLURM_CONF" <<<"$environment" || continue
+    [[ -z "${3:-}" ]] || grep -qx "SLURMD_NODENAME=$3" <<<"$environment" || continue
     echo "${entry#/proc/}"
   done
 }
