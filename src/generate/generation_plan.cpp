@@ -94,7 +94,9 @@ plan::JobPlan plan_generation(const config::CommonConfig& config, const Generati
   const double share = 1.0 / of_a_replica;
   plan.generated_tokens = of_a_rank * new_tokens;
   plan.generation_flops = of_a_rank * length * job.model.train_flops_per_token(length) / 3 * share;
-  const double turns = std::ceil(of_a_rank / job.num_sequences);
+  // As many at a time as the cache holds at full length.
+  const double resident = std::clamp(std::floor(plan.memory.kv_cache / plan.memory.kv_cache_one_sequence), 1.0, double(job.num_sequences));
+  const double turns = std::ceil(of_a_rank / resident);
   const double kv_token = plan.memory.kv_cache_one_sequence / static_cast<double>(job.max_model_len);
   plan.generation_bytes = turns * new_tokens * plan.memory.weights +
                           of_a_rank * kv_token * new_tokens * (static_cast<double>(job.longest_prompt) + new_tokens / 2);
