@@ -6,6 +6,7 @@ set -euo pipefail
 
 if [[ "${1:-}" == --help ]]; then
   echo "usage: tools/sanitize.sh [BUILD_FOLDER] [FOLDER…]      default: build-asan, and io text verify simt"
+  echo "simt_model: whole steps of a model on the emulated kernels; builds nearly everything (10 to 20 minutes), so it is not among them"
   exit 0
 fi
 source_folder="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -14,12 +15,22 @@ shift || true
 folders=("$@")
 if ((${#folders[@]} == 0)); then folders=(io text verify simt); fi
 simt_folder=ops  # the emulated kernels are tests of ops in a program of their own
+# What simt_model stands on beside ops.
+model_folders="ops;config;text;verify;report;hub;comm;io;data;rewards;nn;models;parallel;engine;checkpoint;plan;preflight;train"
 
 launcher=()
 if command -v ccache >/dev/null 2>&1; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
 mkdir -p "$build"
+configured=""
+for folder in "${folders[@]}"; do
+  case "$folder" in
+    simt) configured+=";$simt_folder" ;;
+    simt_model) configured+=";$model_folders" ;;
+    *) configured+=";$folder" ;;
+  esac
+done
 cmake -S "$source_folder" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O1 -DR1_SANITIZE=ON -DR1_BUILD_TOOLS=OFF \
-  -DR1_FOLDERS="tensor;$(IFS=';' && echo "${folders[*]/#simt/$simt_folder}")" "${launcher[@]}" >"$build/configure.log" 2>&1 ||
+  -DR1_FOLDERS="tensor$configured" "${launcher[@]}" >"$build/configure.log" 2>&1 ||
   { cat "$build/configure.log"; exit 1; }
 
 known="$(cmake --build "$build" --target help)"

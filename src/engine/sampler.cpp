@@ -72,6 +72,14 @@ DrawnTokens draw_tokens(const ExecContext& ctx, Tensor& logits, std::span<Sequen
   const Tensor host_ids = ops::to_host(ctx, ids), host_log_probs = ops::to_host(ctx, log_probs);
   const auto id_span = host_ids.host_span<std::int32_t>();
   const auto log_prob_span = host_log_probs.host_span<float>();
+  // A device cannot throw: it marks such a row. The CPU backend has said the same before.
+  for (std::size_t i = 0; i < id_span.size(); ++i) {
+    if (id_span[i] >= 0) continue;
+    fail(ErrorKind::kNumeric,
+         "row {}, sample {}: no token can be drawn at place {} of the completion: the model's output holds NaN or "
+         "infinity; look at the weights, or at the learning rate that made them",
+         sequences[i]->request.row_id, sequences[i]->request.sample, sequences[i]->num_generated());
+  }
   return {{id_span.begin(), id_span.end()}, {log_prob_span.begin(), log_prob_span.end()}};
 }
 

@@ -15,7 +15,7 @@ struct DrawnTokens {
 };
 
 /// logits [sequences.size(), vocab_size], row i belongs to sequence i; its draw depends on (seed, row id, sample, position) alone.
-/// May write -inf into logits (min_new_tokens).
+/// May write -inf into logits (min_new_tokens). Throws Error(kNumeric) for a row whose highest logit is NaN or infinite.
 DrawnTokens draw_tokens(const ExecContext& ctx, Tensor& logits, std::span<Sequence* const> sequences, std::uint64_t seed);
 
 }  // namespace r1::engine

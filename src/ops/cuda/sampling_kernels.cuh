@@ -317,9 +317,9 @@ __global__ void __launch_bounds__(kSamplingThreads)
   fixed_t total = 0;
   const int chosen = inverse_cumulative<kWidth>(scores, V, ids != nullptr ? load(uniforms + row) : 0.0f, &total);
   if (ids != nullptr && threadIdx.x == 0) store(ids + row, chosen);
-  const double whole = static_cast<double>(total) * 9.094947017729282e-13;  // 2^-40
+  const double factor = 1.0 / (static_cast<double>(total) * 9.094947017729282e-13);  // 2^-40; a quotient an id would cost spills
   if (probabilities != nullptr)
-    transform_row<kWidth>(scores, probabilities, V, [&](int, float p) { return static_cast<float>(p / whole); });
+    transform_row<kWidth>(scores, probabilities, V, [&](int, float p) { return static_cast<float>(p * factor); });
 }
 
 /// base/rng.h: token_uniform, the first word of Philox4x32-10 with key = seed and counter = (row id, sample, position).
