@@ -1,5 +1,7 @@
 #include "nn/unit_runner.h"
 
+#include <utility>
+
 #include "ops/elementwise.h"
 
 namespace r1::nn {
@@ -58,11 +60,14 @@ Activations UnitRunner::run(std::span<const int> units, Pass& pass, const Activa
   Pass without_tape{pass.ctx, pass.runner, nullptr};
   const Activations out_values = body(without_tape, in);
   release(units);
-  Activations out;
-  if (out_values.hidden.defined()) out.hidden = pass.tape->variable(out_values.hidden.value);
-  if (out_values.residual.defined()) out.residual = pass.tape->variable(out_values.residual.value);
-  pass.tape->record({in.hidden.value, in.residual.value}, [this, own_units, in, body, ctx = &pass.ctx, hidden_slot = out.hidden.slot,
-                                                           residual_slot = out.residual.slot](Tape& tape) {
+  // Kept until the backward pass: one tensor instead of two. The next unit's first norm would have added them, with the same bits.
+  Tensor kept = out_values.hidden.value;
+  if (out_values.residual.defined()) {
+    kept = pass.ctx.empty(out_values.hidden.value.shape());
+    ops::add(pass.ctx, out_values.hidden.value, out_values.residual.value, kept);
+  }
+  const Activations out{pass.tape->variable(kept), {}};
+  pass.tape->record({in.hidden.value, in.residual.value}, [this, own_units, in, body, ctx = &pass.ctx, slot = out.hidden.slot](Tape& tape) {
     begin_backward(own_units);
     Tape inner(*ctx);
     Pass inner_pass{*ctx, *this, &inner};
@@ -70,8 +75,9 @@ Activations UnitRunner::run(std::span<const int> units, Pass& pass, const Activa
     if (in.hidden.defined()) inner_in.hidden = inner.variable(in.hidden.value);
     if (in.residual.defined()) inner_in.residual = inner.variable(in.residual.value);
     const Activations inner_out = body(inner_pass, inner_in);
-    inner.set_gradient(inner_out.hidden.slot, tape.take_gradient(hidden_slot));
-    inner.set_gradient(inner_out.residual.slot, tape.take_gradient(residual_slot));
+    Tensor gradient = tape.take_gradient(slot);
+    if (inner_out.residual.defined()) inner.set_gradient(inner_out.residual.slot, gradient);
+    inner.set_gradient(inner_out.hidden.slot, std::move(gradient));
     inner.backward();
     tape.set_gradient(in.hidden.slot, inner.take_gradient(inner_in.hidden.slot));
     tape.set_gradient(in.residual.slot, inner.take_gradient(inner_in.residual.slot));

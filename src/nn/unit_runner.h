@@ -21,7 +21,7 @@ struct Pass {
   TensorParallel* tensor_parallel = nullptr;  // the ranks that share each layer; null: this one has all of it. Inference only.
 };
 
-/// What flows from unit to unit: the branch's output and the residual stream it is still to be added to.
+/// What flows from unit to unit: the branch's output and the residual stream it is still to be added to (undefined: it has been).
 struct Activations {
   Var hidden;
   Var residual;
