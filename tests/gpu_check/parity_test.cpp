@@ -80,7 +80,7 @@ TEST(GpuParity, SaysThatAnOpWasNotRunWithoutItsLibrary) {
   ASSERT_EQ(reports.size(), 4U);
   for (const OpReport& report : reports) {
     EXPECT_EQ(report.verdict, Verdict::kNotRun);
-    EXPECT_EQ(report.reason, "no libcuBLASLt");
+    EXPECT_EQ(report.reason, "no libcublasLt");
     EXPECT_EQ(report.num_cases, 0);
   }
 }

@@ -106,7 +106,7 @@ std::vector<OpReport> check_parity(const ExecContext& device, const ParityOption
       if (library == "CPU") {
         report.reason = "not on CUDA: weights in int8 are for the CPU";
       } else if (std::find(options.missing.begin(), options.missing.end(), library) != options.missing.end()) {
-        report.reason = "no lib" + library;
+        report.reason = "no lib" + std::string(library == "cuBLASLt" ? "cublasLt" : library == "cuDNN" ? "cudnn" : library);
       } else {
         report.verdict = Verdict::kPassed;
         for (std::size_t i = 0; i < cases.size(); ++i) {

@@ -96,8 +96,8 @@ class Programs {
     if (!is_on_path("mpirun")) return report_.line(what, Outcome::kNotRun, "no mpirun");
     auto sharded = two;
     sharded.insert(sharded.end(), {"--accelerate_config", places_.root + "/accelerate_configs/zero3.yaml"});
-    const Child done =
-        run_program(places_, "r1_train", training("ranks", "cuda", sharded), "mpirun --allow-run-as-root --oversubscribe -n 2 ");
+    const Child done = run_program(places_, "r1_train", training("ranks", "cuda", sharded),
+                                   launcher() + "\"$(command -v mpirun)\" --allow-run-as-root --oversubscribe -n 2 ");
     if (done.exit_code != 0) return report_.line(what, Outcome::kFailed, tail_of(done.output));
     if (done.output.find("pass through host memory") == std::string::npos)
       return report_.line(what, Outcome::kFailed, "the ranks did not say that they share a GPU");
@@ -157,10 +157,9 @@ class Programs {
 
 Child run_program(const Places& places, const std::string& program, const std::vector<std::string>& arguments, const std::string& prefix,
                   const std::string& input) {
-  const char* launcher = std::getenv("R1_LAUNCHER");
   const std::string own = places.bin + "/" + program;
-  // The package's programs are scripts that put the launcher in themselves.
-  std::string line = "exec " + (launcher != nullptr && !prefix.empty() ? std::string(launcher) + " " : "") + prefix;
+  std::string line = "exec " + prefix;
+  if (program == "gpu_check") line += launcher();  // the package's other programs are scripts that put it in themselves
   line += quoted(fs::exists(own) ? own : program);
   for (const std::string& argument : arguments) line += " " + quoted(argument);
   line += " 2>&1 <" + quoted(input);
@@ -172,6 +171,11 @@ Child run_program(const Places& places, const std::string& program, const std::v
   const int status = ::pclose(pipe);
   child.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return child;
+}
+
+std::string launcher() {
+  const char* words = std::getenv("R1_LAUNCHER");
+  return words != nullptr && *words != '\0' ? std::string(words) + " " : "";
 }
 
 bool is_on_path(const std::string& program) { return std::system(("command -v " + quoted(program) + " >/dev/null 2>&1").c_str()) == 0; }

@@ -19,8 +19,10 @@ struct Child {
   std::string output;  // standard output and error
 };
 
-/// Runs a program of `bin`, or one on the PATH when there is none. R1_LAUNCHER (a loader, tools/gpu_check) stands before it.
-/// input: the file that it reads as standard input.
+/// What stands before our ELF files: R1_LAUNCHER (a loader, set by tools/gpu_check of a package) and a space, or nothing.
+std::string launcher();
+/// Runs a program of `bin`, or one on the PATH when there is none. prefix: words of the shell before it. input: the file that it reads as
+/// standard input.
 Child run_program(const Places& places, const std::string& program, const std::vector<std::string>& arguments,
                   const std::string& prefix = "", const std::string& input = "/dev/null");
 bool is_on_path(const std::string& program);

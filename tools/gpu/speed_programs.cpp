@@ -195,7 +195,9 @@ class Speeds {
 
   void pytorch() {
     const std::string name = "the same in PyTorch";
-    const Child there = run_program(places_, "python3", {"-c", "import torch, transformers; assert torch.cuda.is_available()"});
+    // In a package LD_LIBRARY_PATH names our libraries first: not for Python.
+    const std::string host = "env ${R1_HOST_LIBRARIES+LD_LIBRARY_PATH=\"$R1_HOST_LIBRARIES\"} ";
+    const Child there = run_program(places_, "python3", {"-c", "import torch, transformers; assert torch.cuda.is_available()"}, host);
     if (there.exit_code != 0) return report_.line(name, Outcome::kNotRun, "no python3 with torch, transformers and this device");
     const Child done = run_program(
         places_, "python3",
