@@ -113,18 +113,19 @@ mpirun_launcher() {
 
 # A generation that is interrupted continues and leaves the rows of an uninterrupted one.
 generation() {
-  local flags=(--hf-dataset builtin/chain:steps=4 --model deepseek-ai/DeepSeek-R1 --max-samples 240 --max-new-tokens 200 --temperature 1.0
+  local flags=(--hf-dataset builtin/chain:steps=4 --model deepseek-ai/DeepSeek-R1 --max-samples 480 --max-new-tokens 200 --temperature 1.0
     --ignore-eos --num-threads 1 --output-format jsonl)
   submit slurm/generate.slurm "${flags[@]}" --hf-output-dataset data/interrupted
   local interrupted="$job"
-  wait_for_line '^sample [1-9][0-9]*/240' "$log" || true
+  wait_for_line '^sample 0/480' "$log" || true
+  sleep 0.5
   scancel --signal=USR1 --batch "$interrupted"
   submit slurm/generate.slurm "${flags[@]}" --hf-output-dataset data/whole
   expect_completed "$job" "the whole generation"
   expect_completed "$interrupted" "the interrupted generation"
   [[ "$(field_of "$interrupted" Restarts)" == 1 ]] || fail "generation: $(field_of "$interrupted" Restarts) restarts, expected 1" "$log"
   diff <(cat data/whole/part-*) <(cat data/interrupted/part-*) >"$work/difference" || fail "generation: other rows after the restart" "$work/difference"
-  [[ "$(cat data/interrupted/part-* | wc -l)" == 240 ]] || fail "generation: not 240 rows" "$log"
+  [[ "$(cat data/interrupted/part-* | wc -l)" == 480 ]] || fail "generation: not 480 rows" "$log"
 }
 
 scontrol_requeue() {
@@ -184,7 +185,8 @@ early_signal() {
 # Programs that ask to be requeued for ever without saving anything: three restarts, then the job fails.
 no_progress() {
   mkdir -p "$work/idle programs"
-  printf '#!/usr/bin/env bash\nset -euo pipefail\n[[ " $* " == *" --plan "* ]] || exit 85\n' >"$work/idle programs/r1_train"
+  # Like r1_train they finish their exit when srun ends the others of a step in which one has left.
+  printf '#!/usr/bin/env bash\nset -euo pipefail\ntrap "" TERM\n[[ " $* " == *" --plan "* ]] || exit 85\n' >"$work/idle programs/r1_train"
   chmod +x "$work/idle programs/r1_train"
   sed "s|^export R1_BIN=.*|export R1_BIN='$work/idle programs'|" "$R1_SLURM_ENV" >"$work/idle.sh"
   R1_SLURM_ENV="$work/idle.sh" start_run no_progress
