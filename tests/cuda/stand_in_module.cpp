@@ -99,7 +99,16 @@ const R1CudaModule kModule{
       result->total_bytes = result->free_bytes = std::uint64_t{1} << 30;
       return nullptr;
     },
-    .describe_library = [](std::int32_t, R1CudaLibrary*) { return false; },
+    // R1_STAND_IN_LACKS=cuBLASLt: a library that it opens and that is not there.
+    .describe_library =
+        [](std::int32_t number, R1CudaLibrary* result) {
+          const char* lacking = std::getenv("R1_STAND_IN_LACKS");
+          if (number != 0 || lacking == nullptr) return false;
+          *result = {};
+          std::snprintf(result->name, sizeof result->name, "%s", lacking);
+          std::snprintf(result->problem, sizeof result->problem, "no such file");
+          return true;
+        },
     .open_device = [](std::int32_t device) -> const char* { return device == 0 ? nullptr : kNoDevice; },
     .allocate = allocate,
     .release = release,

@@ -84,6 +84,19 @@ TEST_F(GpuCheck, FailsWhenOneOfOurKernelsDoesNotRun) {
   EXPECT_THAT(line(kParity, "our own kernels")["text"].get<std::string>(), HasSubstr("swiglu (bfloat16)"));
 }
 
+TEST_F(GpuCheck, PassesNothingThatNeedsAMissingLibrary) {
+  auto env = kOnTheStandIn;
+  env["R1_STAND_IN_LACKS"] = "cuBLASLt";
+  const ProgramResult done = run({"--dtypes", "float32", "--only", "parity,programs"}, env);
+  EXPECT_EQ(done.exit_code, 0) << done.out << done.err;  // our own kernels need none
+  for (const char* op : {"linear float32", "linear_cross_entropy float32", "selected_log_probs float32"}) {
+    EXPECT_EQ(line(kParity, op)["outcome"], "not run") << op;
+    EXPECT_EQ(line(kParity, op)["text"], "no libcublasLt") << op;
+  }
+  EXPECT_EQ(line(kParity, "rms_norm float32")["outcome"], "passed");
+  EXPECT_EQ(line("programs and their speed", "all of them")["text"], "no libcublasLt");
+}
+
 TEST_F(GpuCheck, RunsTheProgramsOnTheDeviceBesideTheCpu) {
   const ProgramResult done = run({"--only", "programs"}, kOnTheStandIn);
   EXPECT_EQ(done.exit_code, 0) << done.out << done.err;

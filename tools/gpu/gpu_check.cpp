@@ -7,6 +7,7 @@
 // did not run on a machine with a device, 2 usage.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -121,7 +122,12 @@ int run(const Options& options) {
     report_device(*device, report);
     if (options.wants("parity")) report_parity(*device, options, missing, report);
     const Places places = places_of(options);
-    if (options.wants("programs")) {
+    const bool has_products = std::find(missing.begin(), missing.end(), "cuBLASLt") == missing.end();
+    if (!has_products) {  // no model runs without matrix products
+      report.section("programs and their speed");
+      report.line("all of them", Outcome::kNotRun, "no libcublasLt");
+    }
+    if (options.wants("programs") && has_products) {
       check_programs(places, report);
       check_fixtures(places, report);
     }
@@ -130,7 +136,7 @@ int run(const Options& options) {
       const Ceilings ceilings = measure_ceilings(*device, options.quick, report);
       measure_ops(*device, ceilings, options.dtypes, options.quick, report);
       device->allocator().trim();  // the programs need the memory
-      measure_programs(places, ceilings, options.quick, report);
+      if (has_products) measure_programs(places, ceilings, options.quick, report);
     }
   }
   const int failed = report.count(Outcome::kFailed);

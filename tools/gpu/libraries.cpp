@@ -29,7 +29,7 @@ struct Probe {
 };
 
 FoundLibrary open(const Probe& probe) {
-  FoundLibrary found{probe.name, {}, {}, {}};
+  FoundLibrary found{probe.name, {}, {}, {}, false};
   for (const char* file : probe.files) {
     void* handle = ::dlopen(file, RTLD_LAZY | RTLD_LOCAL);
     if (handle == nullptr) {
@@ -58,7 +58,7 @@ std::vector<FoundLibrary> find_libraries() {
   if (const R1CudaModule* module = find_cuda_module()) {
     R1CudaLibrary described{};
     for (int number = 0; module->describe_library(number, &described); ++number) {
-      libraries.push_back({described.name, described.path, described.problem, version_text(described.name, described.version)});
+      libraries.push_back({described.name, described.path, described.problem, version_text(described.name, described.version), true});
     }
   }
   const std::vector<Probe> probes = {
@@ -90,7 +90,7 @@ std::vector<std::string> report_libraries(const std::vector<FoundLibrary>& libra
   for (const FoundLibrary& library : libraries) {
     const Json details = {{"path", library.path}, {"version", library.version}};
     if (library.path.empty()) {
-      missing.push_back(library.name);
+      if (library.is_of_module) missing.push_back(library.name);
       report.line(library.name, Outcome::kNotRun, "not found: " + library.problem, details);
     } else {
       report.line(library.name, Outcome::kPassed, fmt::format("{} {}", library.version, library.path), details);
