@@ -17,14 +17,12 @@
 #include "comm/device_communicator.h"
 #include "comm/topology.h"
 #include "config/loader.h"
-#include "data/chat_renderer.h"
-#include "hub/resolve.h"
 #include "models/registry.h"
 #include "ops/device_context.h"
 #include "preflight/checks.h"
-#include "tensor/device_choice.h"
 #include "train/generator_link.h"
 #include "train/grpo.h"
+#include "train/model_setup.h"
 #include "train/run_checkpoints.h"
 #include "train/run_generator.h"
 #include "train/sft_data.h"
@@ -42,15 +40,7 @@ constexpr const char* kAboutTheLoss =
     "the loss of GRPO says little: at the first update of a rollout the ratio is 1 and a group's advantages add up to 0, so that loss_type "
     "grpo starts at 0, and the others near it (there a completion counts by its length); look at the reward";
 
-/// Everything that is known before the first weight is read.
-struct Setup {
-  std::string model_folder;
-  models::ModelConfig model_config;
-  std::optional<text::Tokenizer> tokenizer;
-  std::optional<text::ChatTemplate> chat_template;
-  std::shared_ptr<const data::ChatRenderer> chat;  // null without a template
-  DType save_dtype = DType::kF32;
-  Device device;
+struct Setup : ModelSetup {
   std::optional<rewards::WeightedRewards> rewards;
 };
 
@@ -70,25 +60,9 @@ void refuse_what_cannot_work(const config::GrpoConfig& config, const models::Mod
 }
 
 Setup prepare(const config::GrpoConfig& config) {
-  Setup setup;
-  setup.device = choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)],
-                               comm::topology_from_environment().local_rank);
-  setup.rewards.emplace(make_rewards(config));
-  if (!continues_run(config)) preflight::check_output_dir(config);
-  setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
-  setup.model_config = models::load_model_config(setup.model_folder);
-  models::make_model(setup.model_config);
+  std::optional<rewards::WeightedRewards> rewards(make_rewards(config));
+  Setup setup{open_model(config, config, config), std::move(rewards)};
   refuse_what_cannot_work(config, setup.model_config);
-  if (config.planning() && plan::holds_dimensions_alone(setup.model_folder)) {
-    setup.save_dtype = save_dtype_of(config, setup.model_config);
-    note_bf16(config.bf16 || config.accelerate.bf16, setup.device);
-    return setup;
-  }
-  setup.tokenizer = text::Tokenizer::load(setup.model_folder);
-  setup.chat_template =
-      config.chat_template ? text::ChatTemplate::from_setting(*config.chat_template) : text::ChatTemplate::load(setup.model_folder);
-  if (setup.chat_template) setup.chat = data::make_chat_renderer(*setup.chat_template, *setup.tokenizer);
-  setup.save_dtype = save_dtype_of(config, setup.model_config);
   return setup;
 }
 

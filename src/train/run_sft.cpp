@@ -20,14 +20,12 @@
 #include "comm/topology.h"
 #include "config/loader.h"
 #include "data/builtin_tasks.h"
-#include "data/chat_renderer.h"
 #include "data/open_dataset.h"
-#include "hub/resolve.h"
 #include "models/registry.h"
 #include "ops/device_context.h"
 #include "preflight/checks.h"
-#include "tensor/device_choice.h"
 #include "train/greedy_preview.h"
+#include "train/model_setup.h"
 #include "train/run_checkpoints.h"
 #include "train/sft_data.h"
 #include "train/trainer.h"
@@ -39,17 +37,6 @@ namespace r1::train {
 namespace {
 
 constexpr std::int64_t kPlanRows = 1000;
-
-/// Everything that is known before the first weight is read.
-struct Setup {
-  std::string model_folder;
-  models::ModelConfig model_config;
-  std::optional<text::Tokenizer> tokenizer;         // nothing in a plan from config.json alone
-  std::optional<text::ChatTemplate> chat_template;  // of the setting, else of the model's folder
-  std::shared_ptr<const data::ChatRenderer> chat;   // null without a template
-  DType save_dtype = DType::kF32;
-  Device device;
-};
 
 // Keys of the interface whose parts of the suite are still to come: given, they would change what the user gets.
 constexpr const char* kNotInThisVersion[] = {"pad_token"};
@@ -80,30 +67,13 @@ void refuse_what_is_not_there_yet(const config::SftConfig& config) {
   }
 }
 
-Setup prepare(const config::SftConfig& config) {
-  Setup setup;
-  setup.device = choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)],
-                               comm::topology_from_environment().local_rank);
+ModelSetup prepare(const config::SftConfig& config) {
   refuse_what_is_not_there_yet(config);
-  if (!continues_run(config)) preflight::check_output_dir(config);
-  setup.model_folder = hub::resolve(hub::Repository::kModel, config.model_name_or_path, config.model_revision);
-  setup.model_config = models::load_model_config(setup.model_folder);
-  models::make_model(setup.model_config);  // an unknown architecture is told before data is read
-  if (config.planning() && plan::holds_dimensions_alone(setup.model_folder)) {
-    setup.save_dtype = save_dtype_of(config, setup.model_config);
-    note_bf16(config.bf16 || config.accelerate.bf16, setup.device);
-    return setup;
-  }
-  setup.tokenizer = text::Tokenizer::load(setup.model_folder);
-  setup.chat_template =
-      config.chat_template ? text::ChatTemplate::from_setting(*config.chat_template) : text::ChatTemplate::load(setup.model_folder);
-  if (setup.chat_template) setup.chat = data::make_chat_renderer(*setup.chat_template, *setup.tokenizer);
-  setup.save_dtype = save_dtype_of(config, setup.model_config);
-  return setup;
+  return open_model(config, config, config);
 }
 
 // max_rows: the first ones alone, without the cache (pre-flight); -1: all.
-std::shared_ptr<const TrainingRows> load_eval_rows(const config::SftConfig& config, const Setup& setup, ThreadPool& threads,
+std::shared_ptr<const TrainingRows> load_eval_rows(const config::SftConfig& config, const ModelSetup& setup, ThreadPool& threads,
                                                    std::int64_t max_rows) {
   if (!config.evaluates()) return nullptr;
   const SftDataOptions options{config.dataset_test_split, config.eval_packing.value_or(config.packing), max_rows, max_rows < 0};
@@ -124,14 +94,14 @@ std::string describe(const SftDataSummary& summary, const config::SftConfig& con
   return text + (summary.from_cache ? "; tokens from the cache" : "");
 }
 
-PlanInputs plan_inputs(const config::SftConfig& config, const Setup& setup, std::int64_t num_rows, int ranks_on_host) {
+PlanInputs plan_inputs(const config::SftConfig& config, const ModelSetup& setup, std::int64_t num_rows, int ranks_on_host) {
   const std::int64_t rows_per_step =
       std::int64_t{config.per_device_train_batch_size} * config.gradient_accumulation_steps * config.world_size;
   const std::int64_t steps_per_epoch = std::max<std::int64_t>(1, (num_rows + rows_per_step - 1) / rows_per_step);
   return {setup.model_folder, setup.model_config, setup.save_dtype, total_steps(config, steps_per_epoch), steps_per_epoch, ranks_on_host};
 }
 
-void print_plan(const config::SftConfig& config, const Setup& setup) {
+void print_plan(const config::SftConfig& config, const ModelSetup& setup) {
   const auto ctx = make_cpu_context(config.num_threads);
   const std::int64_t max_rows = config.plan == config::PlanMode::kFull ? std::numeric_limits<std::int64_t>::max() : kPlanRows;
   const SftDataOptions options{config.dataset_train_split, config.packing, max_rows, false};
@@ -179,7 +149,7 @@ constexpr std::int64_t kPreviewRows = 8;
 constexpr std::int64_t kPreviewNewTokens = 64;
 
 // Only built-in tasks: their prompts are short and their answers known.
-Preview make_preview(const config::SftConfig& config, const Setup& setup) {
+Preview make_preview(const config::SftConfig& config, const ModelSetup& setup) {
   Preview preview;
   if (!data::is_builtin(config.dataset_name) || setup.chat == nullptr) return preview;
   const auto rows = data::open_dataset({config.dataset_name, std::nullopt, "test"});
@@ -205,7 +175,7 @@ std::string one_line(const std::string& text) {
   return line;
 }
 
-void show_preview(const Preview& preview, const Setup& setup, const TrainerParts& parts, std::int64_t step,
+void show_preview(const Preview& preview, const ModelSetup& setup, const TrainerParts& parts, std::int64_t step,
                   std::vector<report::CompletionRecord>& records) {
   if (preview.prompts.empty()) return;
   std::vector<std::vector<std::int32_t>> completions;
@@ -233,7 +203,8 @@ void show_preview(const Preview& preview, const Setup& setup, const TrainerParts
 }
 
 // Rank 0 tokenises and writes the cache, the others read it: no collective is open meanwhile but the barrier, and none times out.
-SftData load_training_data(const config::SftConfig& config, const Setup& setup, ThreadPool& threads, comm::Communicator& communicator) {
+SftData load_training_data(const config::SftConfig& config, const ModelSetup& setup, ThreadPool& threads,
+                           comm::Communicator& communicator) {
   const comm::Phase phase("reading and tokenising the data", comm::Patience::kLong);
   const SftDataOptions options{config.dataset_train_split, config.packing, -1, true};
   const auto load = [&] { return load_sft_data(config, options, *setup.tokenizer, setup.chat, setup.model_config.vocab_size, threads); };
@@ -265,7 +236,7 @@ std::string fingerprint(const TrainingRows& rows) {
 
 void run_sft(const config::SftConfig& config, comm::Communicator& communicator, int ranks_on_host) {
   const bool is_first_rank = communicator.rank() == 0;
-  const Setup setup = prepare(config);
+  const ModelSetup setup = prepare(config);
   if (config.planning()) {
     if (is_first_rank) print_plan(config, setup);
     return;
