@@ -12,6 +12,8 @@
 namespace r1::ops::kernels {
 
 constexpr int kTrainingAttentionThreads = 128;
+// Of an SM, by shared memory at D = 128: tells the compiler that it need not save registers below 128.
+constexpr int kTrainingAttentionBlocks = 4;
 constexpr int kTrainingAttentionWarps = kTrainingAttentionThreads / kWarp;
 constexpr int kRowsPerWarp = 4;
 constexpr int kTileRows = kTrainingAttentionWarps * kRowsPerWarp;  // of a block: queries, or keys in the second backward kernel
@@ -45,10 +47,26 @@ __device__ __forceinline__ bool find_tile(int number, const int* cu_seqlens, int
   return false;
 }
 
-/// num_rows rows of D elements into shared memory, `pitch` floats apart; rows behind num_valid become 0.
+/// num_rows rows of D elements into shared memory, `pitch` floats apart; rows behind num_valid become 0. 16 bytes at a time when every
+/// row begins at a multiple of them and consists of whole pieces.
 template <typename T>
 __device__ __forceinline__ void load_rows(const T* from, index_t stride, int num_rows, int num_valid, int head_dim, SharedPointer<float> to,
                                           int pitch) {
+  constexpr int kWidth = kVectorWidth<T>;
+  if (reinterpret_cast<unsigned long long>(from) % 16 == 0 && stride % kWidth == 0 && head_dim % kWidth == 0) {
+#pragma unroll 1
+    for (int i = threadIdx.x * kWidth; i < num_rows * head_dim; i += kTrainingAttentionThreads * kWidth) {
+      const int row = i / head_dim, d = i % head_dim;
+      Floats<kWidth> values;
+#pragma unroll
+      for (int k = 0; k < kWidth; ++k) values.v[k] = 0.0f;
+      if (row < num_valid) values = load_floats<kWidth>(from + row * stride + d);
+#pragma unroll
+      for (int k = 0; k < kWidth; ++k) to[row * pitch + d + k] = values.v[k];
+    }
+    return;
+  }
+#pragma unroll 1
   for (int i = threadIdx.x; i < num_rows * head_dim; i += kTrainingAttentionThreads) {
     const int row = i / head_dim, d = i % head_dim;
     to[row * pitch + d] = row < num_valid ? to_float(load(from + row * stride + d)) : 0.0f;
@@ -104,7 +122,7 @@ __device__ __forceinline__ void store_row(T* to, const float (&values)[kPieces],
 
 /// Grid (tiles, Hq). Shared floats: 16 D + 2 * 32 (D + 1). kPieces * 32 >= D.
 template <typename T, int kPieces>
-__global__ void __launch_bounds__(kTrainingAttentionThreads)
+__global__ void __launch_bounds__(kTrainingAttentionThreads, kTrainingAttentionBlocks)
     attention_kernel(const T* q, const T* k, const T* v, const int* cu_seqlens, AttentionShape shape, T* out, float* lse) {
   R1_DYNAMIC_SHARED(float, shared);
   const int head = blockIdx.y, kv_head = head / (shape.num_heads / shape.num_kv_heads), D = shape.head_dim;
@@ -160,7 +178,7 @@ __global__ void __launch_bounds__(kTrainingAttentionThreads)
 
 /// deltas[t, h] = grad_out · out of the head. One warp a token and head; grid (T, Hq / 4 rounded up).
 template <typename T>
-__global__ void __launch_bounds__(kTrainingAttentionThreads)
+__global__ void __launch_bounds__(kTrainingAttentionThreads, kTrainingAttentionBlocks)
     attention_deltas_kernel(const T* grad_out, const T* out, AttentionShape shape, float* deltas) {
   const int lane = threadIdx.x % kWarp, head = static_cast<int>(blockIdx.y) * kTrainingAttentionWarps + threadIdx.x / kWarp;
   const index_t token = blockIdx.x;
@@ -176,7 +194,7 @@ __global__ void __launch_bounds__(kTrainingAttentionThreads)
 
 /// Grid (tiles, Hq). Shared floats: 2 * 16 D + 2 * 32 (D + 1).
 template <typename T, int kPieces>
-__global__ void __launch_bounds__(kTrainingAttentionThreads)
+__global__ void __launch_bounds__(kTrainingAttentionThreads, kTrainingAttentionBlocks)
     attention_grad_q_kernel(const T* grad_out, const T* q, const T* k, const T* v, const float* lse, const float* deltas,
                             const int* cu_seqlens, AttentionShape shape, T* grad_q) {
   R1_DYNAMIC_SHARED(float, shared);
@@ -229,7 +247,7 @@ __global__ void __launch_bounds__(kTrainingAttentionThreads)
 
 /// Grid (tiles of keys, Hkv). Shared floats: as above, keys and queries with their parts exchanged.
 template <typename T, int kPieces>
-__global__ void __launch_bounds__(kTrainingAttentionThreads)
+__global__ void __launch_bounds__(kTrainingAttentionThreads, kTrainingAttentionBlocks)
     attention_grad_kv_kernel(const T* grad_out, const T* q, const T* k, const T* v, const float* lse, const float* deltas,
                              const int* cu_seqlens, AttentionShape shape, T* grad_k, T* grad_v) {
   R1_DYNAMIC_SHARED(float, shared);

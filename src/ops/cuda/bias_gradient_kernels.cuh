@@ -1,5 +1,4 @@
-// Column sums of a matrix [M, N]. A warp's lanes lie along the columns, so that each row is read in whole pieces of memory; the eight
-// warps of a block take every eighth row, and their sums are added in ascending order.
+// Column sums of a matrix [M, N], first of parts of 512 rows, then of the parts (sum_parts_kernel). Bound by bandwidth.
 #pragma once
 
 #include "ops/cuda/device.cuh"
@@ -7,26 +6,38 @@
 namespace r1::ops::kernels {
 
 constexpr int kBiasWarps = 8;
+constexpr int kBiasRows = 512;
 
-/// Grid: columns / 32. 256 threads.
-template <typename T, typename B>
+/// parts[part, column] = sum of the part's rows. Grid: columns / (32 kWidth) by parts; 256 threads. A warp's lanes lie along the columns,
+/// so that each row is read in whole pieces of memory; the eight warps take every eighth row, and their sums are added in ascending order.
+template <typename T, int kWidth>
 __global__ void __launch_bounds__(kBiasWarps* kWarp)
-    bias_gradient_kernel(const T* grad_out, index_t stride, index_t num_rows, index_t num_columns, B* grad_bias, bool adds) {
-  R1_SHARED(float, sums, kBiasWarps* kWarp);
+    bias_parts_kernel(const T* grad_out, index_t stride, index_t num_rows, index_t num_columns, float* parts) {
+  R1_SHARED(float, sums, kBiasWarps* kWarp* kWidth);  // [element of a lane][warp][lane]
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  const index_t column = static_cast<index_t>(blockIdx.x) * kWarp + lane;
-  float sum = 0;
+  const index_t column = (static_cast<index_t>(blockIdx.x) * kWarp + lane) * kWidth;
+  const index_t first = static_cast<index_t>(blockIdx.y) * kBiasRows;
+  const index_t end = first + kBiasRows < num_rows ? first + kBiasRows : num_rows;
+  Floats<kWidth> total;
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) total.v[k] = 0.0f;
   if (column < num_columns) {
-    for (index_t row = warp; row < num_rows; row += kBiasWarps) sum += to_float(load(grad_out + row * stride + column));
+#pragma unroll 4
+    for (index_t row = first + warp; row < end; row += kBiasWarps) {
+      const Floats<kWidth> values = load_floats<kWidth>(grad_out + row * stride + column);
+#pragma unroll
+      for (int k = 0; k < kWidth; ++k) total.v[k] += values.v[k];
+    }
   }
-  sums[threadIdx.x] = sum;
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) sums[(k * kBiasWarps + warp) * kWarp + lane] = total.v[k];
   __syncthreads();
   if (warp != 0 || column >= num_columns) return;
-  for (int w = 1; w < kBiasWarps; ++w) sum += sums[w * kWarp + lane];
-  if (adds) sum += to_float(load(grad_bias + column));
-  B result;
-  from_float(sum, result);
-  store(grad_bias + column, result);
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) {
+    for (int w = 1; w < kBiasWarps; ++w) total.v[k] += sums[(k * kBiasWarps + w) * kWarp + lane];
+  }
+  store_floats(parts + blockIdx.y * num_columns + column, total);
 }
 
 }  // namespace r1::ops::kernels

@@ -73,7 +73,7 @@ TEST(SimtAttention, GivesASequenceTheSameBitsWhateverItIsPackedWith) {
 }
 
 TEST(SimtBiasGradient, AddsTheRowsOfEachColumn) {
-  for (const auto& [rows, columns] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {7, 33}, {8, 64}, {37, 40}}) {
+  for (const auto& [rows, columns] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {7, 33}, {8, 64}, {37, 40}, {1100, 48}}) {
     for (const DType stored : kStorageTypes) {
       const std::vector<float> grads = rounded(random_values(rows * columns, 5), DType::kBF16),
                                before = rounded(random_values(columns, 6), DType::kBF16);
