@@ -5,12 +5,14 @@
 #include <csignal>
 #include <initializer_list>
 
+#include "base/error.h"
+
 namespace r1::signals {
 namespace {
 
 constexpr int kExitSecondTerm = 143;
 
-volatile std::sig_atomic_t stop_flag = 0, save_flag = 0, num_terms = 0;
+volatile std::sig_atomic_t stop_flag = 0, save_flag = 0, num_terms = 0, is_saved = 0;
 
 // Only what is safe in a signal handler: flags and _exit.
 void handle(int signal) {
@@ -19,7 +21,7 @@ void handle(int signal) {
     return;
   }
   if (signal == SIGTERM) {
-    if (num_terms != 0) _exit(kExitSecondTerm);
+    if (num_terms != 0) _exit(is_saved != 0 ? kExitRequeue : kExitSecondTerm);
     num_terms = 1;
   }
   stop_flag = 1;
@@ -36,6 +38,8 @@ void install() {
   std::signal(SIGXFSZ, SIG_IGN);
   for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM}) sigaction(signal, &action, nullptr);
 }
+
+Stopped::Stopped() noexcept { is_saved = 1; }
 
 bool stop_requested() { return stop_flag != 0; }
 

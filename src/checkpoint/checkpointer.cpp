@@ -156,8 +156,7 @@ struct Checkpointer::Impl {
     sync_directory(temporary);
     const std::string folder = checkpoint_folder(options.output_dir, state.step);
     const std::string replaced = folder + ".old." + job_name();
-    std::error_code none_there;
-    fs::rename(folder, replaced, none_there);
+    if (fs::exists(folder)) fs::rename(folder, replaced);  // the same step, saved again
     fs::rename(temporary, folder);
     sync_directory(options.output_dir);
     fs::remove_all(replaced);
