@@ -25,9 +25,10 @@ make_model Llama-3.1-70B 80 8192 28672 64 8 128256 131072 llama
 h100=(--plan --device_memory 80GB --peak_tflops 989 --memory_bandwidth 3.35TB)
 nvlink=(--link_bandwidth 450GB)
 network=(--link_bandwidth 50GB)
-sft=(--dataset_name builtin/chain --max_length 4096 --per_device_train_batch_size 2 --gradient_checkpointing true --bf16 true
+# Without checkpoints: the disk of the planning machine is none of these plans.
+sft=(--save_strategy no --dataset_name builtin/chain --max_length 4096 --per_device_train_batch_size 2 --gradient_checkpointing true --bf16 true
   --accelerate_config zero3 --output_dir "$models/out" --overwrite_output_dir true)
-grpo=(--dataset_name builtin/chain --reward_funcs exact_answer --num_generations 7 --per_device_train_batch_size 16
+grpo=(--save_strategy no --dataset_name builtin/chain --reward_funcs exact_answer --num_generations 7 --per_device_train_batch_size 16
   --gradient_accumulation_steps 8 --max_prompt_length 512 --max_completion_length 1024 --beta 0.04 --gradient_checkpointing true --bf16 true
   --accelerate_config zero3 --output_dir "$models/out" --overwrite_output_dir true)
 

@@ -220,7 +220,13 @@ void run_generate(const config::GenerateConfig& config, comm::World& world) {
     return;
   }
 
-  prompt_of(config, setup, 0);  // a prompt of the wrong kind is told before the model is loaded
+  // What cannot work is told before anything is written.
+  prompt_of(config, setup, 0);
+  const auto ctx = ops::make_context(setup.device, config.num_threads);
+  if (setup.device.kind == DeviceKind::kCpu) {  // a GPU's memory is told by its allocator
+    require_generation_memory(config, generation_job(config, setup, setup.max_model_len), ctx->threads().num_threads(),
+                              world.topology().local_size);
+  }
   const OutputSettings output{config.hf_output_dataset, config.output_format, config.model, config.output_ids};
   make_directories(output.folder);
   const Json job = job_description(config, setup, checkpoint::model_content_hash(setup.model_folder, world.communicator()));
@@ -241,11 +247,6 @@ void run_generate(const config::GenerateConfig& config, comm::World& world) {
   GenerationSummary summary;
   summary.num_ranks = world.world_size();
   if (!is_complete) {
-    const auto ctx = ops::make_context(setup.device, config.num_threads);
-    if (setup.device.kind == DeviceKind::kCpu) {  // a GPU's is told by its allocator
-      require_generation_memory(config, generation_job(config, setup, setup.max_model_len), ctx->threads().num_threads(),
-                                world.topology().local_size);
-    }
     engine::RankLayout ranks(world.communicator(), config.tensor_parallel_size, config.pipeline_parallel_size);
     const auto loaded = checkpoint::load_inference_model(*ctx, setup.model_folder, weight_storage(config.dtype),
                                                          {ranks.tensor_rank(), ranks.tensor_size(), ranks.stage(), ranks.num_stages()});

@@ -119,7 +119,8 @@ void print_plan(const config::GrpoConfig& config, const Setup& setup) {
   plan.more.emplace_back("rewards", join(config.reward_funcs, ", "));
   plan::set_speed(config, *ctx, plan);
   plan::print_plan(config, plan, below);
-  preflight::check_disk_space(config.output_dir, plan.model_bytes, "the trained model");
+  check_room_for_output(config, trainer_options(config, inputs.max_steps, inputs.steps_per_epoch),
+                        static_cast<std::uint64_t>(plan.memory.num_parameters), setup.save_dtype);
 }
 
 std::string ranks_text(const config::GrpoConfig& config) {
@@ -213,7 +214,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   const std::int64_t max_steps = total_steps(config, objective.steps_per_epoch());
   const LrSchedule schedule = make_schedule(config, max_steps);
   const TrainerOptions trainer_settings = trainer_options(config, max_steps, objective.steps_per_epoch());
-  check_room_for_output(config, trainer_settings, model->parameters(), setup.save_dtype);
+  check_room_for_output(config, trainer_settings, static_cast<std::uint64_t>(model->parameters().num_elements()), setup.save_dtype);
   log::info("model: {}, {} parameters; {} steps of {} prompts × {} completions on {}{} threads", setup.model_config.model_type,
             format_count(static_cast<double>(model->parameters().num_elements())), max_steps, config.groups_per_step(),
             config.num_generations, ranks_text(config), ctx->threads().num_threads());

@@ -136,7 +136,8 @@ void print_plan(const config::SftConfig& config, const ModelSetup& setup) {
   plan.more.emplace_back("steps", fmt::format("{} ({} an epoch, {} rows a step)", inputs.max_steps, inputs.steps_per_epoch, rows_per_step));
   plan::set_speed(config, *ctx, plan);
   plan::print_plan(config, plan, data.first_row.empty() ? "" : fmt::format("first row    learnt between ⟦ and ⟧:\n{}\n", data.first_row));
-  preflight::check_disk_space(config.output_dir, plan.model_bytes, "the trained model");
+  check_room_for_output(config, trainer_options(config, inputs.max_steps, inputs.steps_per_epoch),
+                        static_cast<std::uint64_t>(plan.memory.num_parameters), setup.save_dtype);
 }
 
 /// A few rows of the test split whose completions the report shows.
@@ -273,7 +274,7 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator, 
   const LrSchedule schedule = make_schedule(config, max_steps);
 
   const TrainerOptions trainer_settings = trainer_options(config, max_steps, objective.steps_per_epoch());
-  check_room_for_output(config, trainer_settings, model->parameters(), setup.save_dtype);
+  check_room_for_output(config, trainer_settings, static_cast<std::uint64_t>(model->parameters().num_elements()), setup.save_dtype);
   log::info("model: {}, {} parameters; {} steps of {} rows on {}{} threads", setup.model_config.model_type,
             format_count(static_cast<double>(model->parameters().num_elements())), max_steps,
             std::int64_t{config.per_device_train_batch_size} * config.gradient_accumulation_steps * communicator.world_size(),

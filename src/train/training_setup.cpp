@@ -92,9 +92,9 @@ OutputBytes output_bytes(const config::TrainerConfig& config, const TrainerOptio
   return output;
 }
 
-void check_room_for_output(const config::TrainerConfig& config, const TrainerOptions& options, const nn::ParameterSet& parameters,
+void check_room_for_output(const config::TrainerConfig& config, const TrainerOptions& options, std::uint64_t num_parameters,
                            DType save_dtype) {
-  const OutputBytes output = output_bytes(config, options, static_cast<std::uint64_t>(parameters.num_elements()), save_dtype);
+  const OutputBytes output = output_bytes(config, options, num_parameters, save_dtype);
   preflight::check_disk_space(config.output_dir, output.model, "the trained model");
   if (output.num_checkpoints == 0) return;
   preflight::check_disk_space(config.output_dir, output.model + output.num_checkpoints * output.checkpoint,

@@ -35,7 +35,7 @@ OutputBytes output_bytes(const config::TrainerConfig& config, const TrainerOptio
                          DType save_dtype);
 
 /// Throws Error(kDisk) when the trained model and one checkpoint (a second one beside it where older ones are deleted) do not fit.
-void check_room_for_output(const config::TrainerConfig& config, const TrainerOptions& options, const nn::ParameterSet& parameters,
+void check_room_for_output(const config::TrainerConfig& config, const TrainerOptions& options, std::uint64_t num_parameters,
                            DType save_dtype);
 
 /// By the accelerate configuration and deterministic_reduction.

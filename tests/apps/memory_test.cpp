@@ -31,7 +31,7 @@ class Memory : public test::SftRun {
     EXPECT_EQ(done.exit_code, 7) << done.err;
     EXPECT_THAT(done.err, AllOf(HasSubstr("out of memory before it starts"), HasSubstr("ulimit -v"), HasSubstr("PLAN  " + program)));
     EXPECT_LT(seconds.count(), 10) << "a second on a quiet machine: nothing may be allocated or computed before";
-    EXPECT_FALSE(std::filesystem::exists(folder_.file("out/model.safetensors")));
+    EXPECT_FALSE(std::filesystem::exists(folder_.file("out/model.safetensors")) || std::filesystem::exists(folder_.file("out/_journal")));
   }
 
   std::map<std::string, std::string> environment() const { return {{"R1_CACHE", folder_.file("cache")}}; }
@@ -71,6 +71,18 @@ TEST_F(Memory, OfAKvCacheIsRefusedBeforeItIsTakenAndOneThatAdaptsIsNot) {
   limited.insert(limited.end(), generate.begin(), generate.end());
   const auto adapted = test::run_program("/bin/bash", limited, "", environment());
   EXPECT_EQ(adapted.exit_code, 0) << adapted.err;
+}
+
+TEST_F(Memory, OfTheDiskIsPlannedWithTheCheckpointsThatLieThereAtATime) {
+  // 1.7e12 parameters: the model alone takes 6.7 TB, each of two checkpoints 20 TB.
+  folder_.write("huge/config.json", R"({"model_type": "llama", "vocab_size": 32000, "hidden_size": 32768, "intermediate_size": 131072,
+    "num_hidden_layers": 100, "num_attention_heads": 128, "num_key_value_heads": 128, "max_position_embeddings": 4096})");
+  const auto planned =
+      sft({"--model_name_or_path", folder_.file("huge"), "--dataset_name", "builtin/chain", "--max_length=64", "--max_steps=4",
+           "--save_strategy=steps", "--save_steps=1", "--plan", "--device_memory=1000TB", "--nodes=1", "--ntasks_per_node=1"});
+  EXPECT_EQ(planned.exit_code, 6) << planned.err;
+  EXPECT_THAT(planned.out, HasSubstr("disk "));
+  EXPECT_THAT(planned.err, AllOf(HasSubstr(out()), HasSubstr("TiB"), HasSubstr("free")));
 }
 
 }  // namespace
