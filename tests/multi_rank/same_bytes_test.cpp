@@ -17,17 +17,20 @@ struct Layout {
   bool recompute;
 };
 
+std::vector<Layout> all_layouts() {
+  std::vector<Layout> layouts;
+  for (const int num_ranks : {1, 2, 3, 4}) {
+    for (const char* sharding : {"ddp", "zero2", "zero3"}) {
+      for (const bool recompute : {false, true}) layouts.push_back({num_ranks, sharding, recompute});
+    }
+  }
+  return layouts;
+}
+
 TEST_F(SameBytes, ComeFromDdpZero2AndZero3OnOneToFourRanks) {
   ASSERT_EQ(train(1, "one", "ddp").exit_code, 0);
   std::vector<Layout> layouts{{2, "zero3", true}, {3, "zero2", false}, {4, "zero3", false}, {4, "ddp", false}};
-  if (std::getenv("R1_TEST_FULL") != nullptr) {
-    layouts.clear();
-    for (const int num_ranks : {1, 2, 3, 4}) {
-      for (const char* sharding : {"ddp", "zero2", "zero3"}) {
-        for (const bool recompute : {false, true}) layouts.push_back({num_ranks, sharding, recompute});
-      }
-    }
-  }
+  if (std::getenv("R1_TEST_FULL") != nullptr) layouts = all_layouts();
   for (const Layout& layout : layouts) {
     SCOPED_TRACE(testing::Message() << layout.num_ranks << " ranks, " << layout.sharding << ", recompute " << layout.recompute);
     std::vector<std::string> flags;
@@ -44,10 +47,7 @@ TEST_F(SameBytes, ComeFromDdpZero2AndZero3OnOneToFourRanks) {
 TEST_F(SameBytes, ComeFromGrpoWhoeverGeneratesTheCompletions) {
   ASSERT_EQ(train_grpo(1, "one", "ddp").exit_code, 0);
   std::vector<Layout> layouts{{3, "zero3", true}};
-  if (std::getenv("R1_TEST_FULL") != nullptr) {
-    layouts = {{2, "ddp", false},  {2, "zero2", true}, {2, "zero3", false}, {3, "ddp", true},   {3, "zero2", false},
-               {3, "zero3", true}, {4, "ddp", false},  {4, "zero2", true},  {4, "zero3", false}};
-  }
+  if (std::getenv("R1_TEST_FULL") != nullptr) layouts = all_layouts();
   for (const Layout& layout : layouts) {
     SCOPED_TRACE(testing::Message() << layout.num_ranks << " ranks, " << layout.sharding << ", recompute " << layout.recompute);
     std::vector<std::string> flags;
