@@ -307,17 +307,22 @@ void find_boxes(std::string_view text, std::vector<Candidate>& found) {
 }  // namespace
 
 std::size_t find_ignoring_case(std::string_view text, std::string_view lower_case, std::size_t from) {
-  if (lower_case.size() > text.size()) return std::string_view::npos;
-  const std::size_t last = text.size() - lower_case.size();
-  for (std::size_t i = from; i <= last; ++i)
-    if ((text[i] | 0x20) == lower_case[0] && starts_with_ignoring_case(text, i, lower_case)) return i;
-  return std::string_view::npos;
+  const char lower = lower_case[0], upper = static_cast<char>(lower & ~0x20);
+  std::size_t next_lower = text.find(lower, from), next_upper = text.find(upper, from);
+  while (true) {
+    const std::size_t i = std::min(next_lower, next_upper);
+    if (i == std::string_view::npos || i + lower_case.size() > text.size()) return std::string_view::npos;
+    if (starts_with_ignoring_case(text, i, lower_case)) return i;
+    (i == next_lower ? next_lower : next_upper) = text.find(text[i], i + 1);
+  }
 }
 
 void find_latex(std::string_view text, int priority, int boxed_priority, bool without_anchor, std::vector<Candidate>& found) {
   const std::size_t first_answer = priority <= 200 ? find_ignoring_case(text, "answer", 0) : std::string_view::npos;
-  if (text.find_first_of("$\\[") == std::string_view::npos) return;  // every environment begins with one of these
-  if (first_answer == std::string_view::npos) {                      // no anchor anywhere
+  // Every environment begins with one of these. (One pass each: find_first_of would search the set for each character.)
+  const auto has = [&](char c) { return text.find(c) != std::string_view::npos; };
+  if (!has('$') && !has('\\') && !has('[')) return;
+  if (first_answer == std::string_view::npos) {  // no anchor anywhere
     if (priority == 300 && without_anchor) find_plain(text, false, found);
     if (priority == boxed_priority) find_boxes(text, found);
     return;

@@ -16,7 +16,7 @@ bool is_operator(std::string_view text, std::size_t position, std::size_t& lengt
   length = 1;
   if (c == '+' || c == '-' || c == '*' || c == '/' || c == '^' || c == '(' || c == ')') return true;
   length = 2;
-  return text.substr(position).starts_with("×") || text.substr(position).starts_with("÷");
+  return c == '\xC3' && (text.substr(position).starts_with("×") || text.substr(position).starts_with("÷"));
 }
 
 /// Bytes of a character of an expression at position, or 0.
