@@ -159,7 +159,8 @@ struct Checkpointer::Impl {
     if (fs::exists(folder)) fs::rename(folder, replaced);  // the same step, saved again
     fs::rename(temporary, folder);
     sync_directory(options.output_dir);
-    fs::remove_all(replaced);
+    std::error_code ignored;  // what stays of the replaced one is deleted when the next run begins
+    fs::remove_all(replaced, ignored);
     write_file_atomically(options.output_dir + "/latest", fs::path(folder).filename().string() + "\n");
   }
 

@@ -23,6 +23,17 @@ bool is_whole(const std::string& folder) {
   }
 }
 
+/// A step of staging may delete the same folder: what it took away meanwhile is no error. Nothing is lost by a folder that stays.
+bool delete_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    std::filesystem::remove_all(folder, error);
+    if (!error) return true;
+  }
+  log::warning("{} could not be deleted: {}; it takes room until it is deleted by hand", folder.string(), error.message());
+  return false;
+}
+
 }  // namespace
 
 std::string checkpoint_folder(const std::string& output_dir, std::int64_t step) {
@@ -34,7 +45,7 @@ std::vector<std::int64_t> checkpoint_steps(const std::string& output_dir) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(output_dir, error)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with(kPrefix) || !entry.is_directory()) continue;
+    if (!name.starts_with(kPrefix) || !entry.is_directory(error)) continue;
     if (const auto step = parse_int(std::string_view(name).substr(kPrefix.size()))) steps.push_back(*step);
   }
   std::sort(steps.begin(), steps.end());
@@ -52,8 +63,7 @@ void delete_oldest_checkpoints(const std::string& output_dir, std::int64_t limit
   }
   for (std::size_t i = 0; i + keep < steps.size(); ++i) {
     const std::string folder = checkpoint_folder(output_dir, steps[i]);
-    std::filesystem::remove_all(folder);
-    log::info("deleted {} (save_total_limit {})", folder, limit);
+    if (delete_folder(folder)) log::info("deleted {} (save_total_limit {})", folder, limit);
   }
 }
 
@@ -75,8 +85,7 @@ void remove_unfinished_checkpoints(const std::string& output_dir) {
     }
   }
   for (const auto& path : unfinished) {
-    std::filesystem::remove_all(path);
-    log::notice("{}: removed; its save never finished", path.string());
+    if (delete_folder(path)) log::notice("{}: removed; its save never finished", path.string());
   }
 }
 
