@@ -96,7 +96,7 @@ void load_state(const FoundCheckpoint& found, nn::ParameterSet& parameters, para
       access.from_host(host, *tensors[kind]);
     }
   });
-  store.publish_updated();
+  store.publish_updated(parallel::Updated::kValues);
 }
 
 }  // namespace r1::checkpoint

@@ -24,8 +24,8 @@ EngineOptions with_defaults(EngineOptions options, const models::CausalLM& model
   return options;
 }
 
-std::int64_t num_cache_blocks(const EngineOptions& options, const models::CausalLM& model) {
-  const std::int64_t block_bytes = kv_block_bytes(model, options.block_size);
+std::int64_t num_cache_blocks(const EngineOptions& options, const models::CausalLM& model, DType dtype) {
+  const std::int64_t block_bytes = kv_block_bytes(model, options.block_size, dtype);
   const std::int64_t blocks_each = ceil_div(options.max_model_len, options.block_size);
   std::int64_t bytes = options.kv_cache_bytes;
   if (bytes == 0)
@@ -52,9 +52,10 @@ struct InFlight {
 
 /// Sequences and cache of one batch of the pipeline; without a pipeline there is one lane.
 struct Lane {
-  Lane(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int max_num_sequences, const EngineOptions& options)
+  Lane(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int max_num_sequences, const EngineOptions& options,
+       DType dtype)
       : blocks(num_blocks, options.block_size, options.prefix_cache),
-        cache(ctx, model, num_blocks, options.block_size),
+        cache(ctx, model, num_blocks, options.block_size, dtype),
         scheduler(blocks, max_num_sequences, options.max_batch_tokens) {}
 
   BlockAllocator blocks;
@@ -78,14 +79,15 @@ class Engine::Impl {
         tokenizer_(tokenizer),
         options_(with_defaults(std::move(options), model)),
         ranks_(options_.ranks != nullptr && !options_.ranks->is_alone() ? options_.ranks : nullptr) {
-    const std::int64_t num_blocks = num_cache_blocks(options_, model);
+    const std::int64_t num_blocks = num_cache_blocks(options_, model, runner.activation_dtype());
     // As many batches under way as there are stages, as far as each has room for a sequence.
     const std::int64_t num_stages = ranks_ != nullptr ? ranks_->num_stages() : 1;
     const std::int64_t num_lanes = std::min(
         {num_stages, num_blocks / ceil_div(options_.max_model_len, options_.block_size), std::int64_t{options_.max_num_sequences}});
     max_lane_sequences_ = static_cast<int>(ceil_div(options_.max_num_sequences, num_lanes));
     for (std::int64_t i = 0; i < num_lanes; ++i) {
-      lanes_.push_back(std::make_unique<Lane>(ctx, model, num_blocks / num_lanes, max_lane_sequences_, options_));
+      lanes_.push_back(
+          std::make_unique<Lane>(ctx, model, num_blocks / num_lanes, max_lane_sequences_, options_, runner.activation_dtype()));
       stats_.num_blocks += num_blocks / num_lanes;
     }
   }
@@ -245,7 +247,8 @@ void Engine::Impl::launch(Lane& lane) {
   const models::TokenBatch batch = build_batch(ctx_, chunks, lane.cache, options_.block_size, num_positions(chunks));
   nn::Pass pass{ctx_, runner_, nullptr, ranks_ != nullptr ? ranks_->tensor_parallel() : nullptr};
   nn::Activations state;
-  if (!model_.has_embedding()) state = ranks_->receive_state(ctx_, batch.input_ids.dim(0), model_.config().hidden_size);
+  if (!model_.has_embedding())
+    state = ranks_->receive_state(ctx_, batch.input_ids.dim(0), model_.config().hidden_size, runner_.activation_dtype());
   state = model_.decode(pass, batch, state);
   if (!model_.has_head()) {
     lane.state_send.wait();

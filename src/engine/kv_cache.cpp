@@ -10,11 +10,11 @@
 
 namespace r1::engine {
 
-std::int64_t kv_block_bytes(const models::CausalLM& model, int block_size) {
+std::int64_t kv_block_bytes(const models::CausalLM& model, int block_size, DType dtype) {
   const ops::AttentionHeads heads = model.heads();
   const std::int64_t elements =
       ops::key_cache_shape(1, heads, block_size).num_elements() + ops::value_cache_shape(1, heads, block_size).num_elements();
-  return elements * static_cast<std::int64_t>(sizeof(float)) * model.num_layers();
+  return elements * static_cast<std::int64_t>(size_of(dtype)) * model.num_layers();
 }
 
 std::int64_t available_host_bytes() {
@@ -32,12 +32,12 @@ std::int64_t available_host_bytes() {
   return std::min(available, address_space_left().value_or(available));
 }
 
-KvCache::KvCache(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int block_size) {
+KvCache::KvCache(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int block_size, DType dtype) {
   const ops::AttentionHeads heads = model.heads();
   for (int layer = 0; layer < model.num_layers(); ++layer) {
     // Not touched here: pages come from the system as blocks are first written.
-    layers_.push_back(
-        {ctx.empty(ops::key_cache_shape(num_blocks, heads, block_size)), ctx.empty(ops::value_cache_shape(num_blocks, heads, block_size))});
+    layers_.push_back({ctx.empty(ops::key_cache_shape(num_blocks, heads, block_size), dtype),
+                       ctx.empty(ops::value_cache_shape(num_blocks, heads, block_size), dtype)});
   }
 }
 

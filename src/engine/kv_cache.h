@@ -10,15 +10,16 @@
 
 namespace r1::engine {
 
-/// Bytes of one block over the layers and heads that are here (f32).
-std::int64_t kv_block_bytes(const models::CausalLM& model, int block_size);
+/// Bytes of one block over the layers and heads that are here.
+std::int64_t kv_block_bytes(const models::CausalLM& model, int block_size, DType dtype = DType::kF32);
 
 /// Memory that the process may still take, in bytes: the system's available memory, the control group's limit where there is a lower one.
 std::int64_t available_host_bytes();
 
 class KvCache {
  public:
-  KvCache(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int block_size);
+  /// dtype: of the activations.
+  KvCache(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int block_size, DType dtype);
 
   const std::vector<nn::PagedCache::Layer>& layers() const { return layers_; }
   /// In all layers.

@@ -69,8 +69,8 @@ comm::Work RankLayout::send_state(const ExecContext& ctx, const nn::Activations&
   return to_next_->group_end();
 }
 
-nn::Activations RankLayout::receive_state(const ExecContext& ctx, std::int64_t num_tokens, std::int64_t hidden_size) {
-  Tensor hidden = ctx.empty({num_tokens, hidden_size}), residual = ctx.empty({num_tokens, hidden_size});
+nn::Activations RankLayout::receive_state(const ExecContext& ctx, std::int64_t num_tokens, std::int64_t hidden_size, DType dtype) {
+  Tensor hidden = ctx.empty({num_tokens, hidden_size}, dtype), residual = ctx.empty({num_tokens, hidden_size}, dtype);
   from_previous_->group_begin();
   from_previous_->recv(ctx, hidden, 0, "hidden");
   from_previous_->recv(ctx, residual, 0, "residual");

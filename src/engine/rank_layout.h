@@ -43,7 +43,7 @@ class RankLayout {
 
   /// The state between two layers to the next stage; from the previous stage, [num_tokens, hidden_size] each.
   comm::Work send_state(const ExecContext& ctx, const nn::Activations& state);
-  nn::Activations receive_state(const ExecContext& ctx, std::int64_t num_tokens, std::int64_t hidden_size);
+  nn::Activations receive_state(const ExecContext& ctx, std::int64_t num_tokens, std::int64_t hidden_size, DType dtype);
 
  private:
   int num_groups_ = 1, stage_ = 0, num_stages_ = 1, tensor_rank_ = 0, tensor_size_ = 1;

@@ -104,7 +104,8 @@ nn::Activations CausalLM::decode(nn::Pass& pass, const TokenBatch& batch, const 
         embedding_unit, pass, {},
         [&](nn::Pass& inner, const nn::Activations&) {
           if (inner.tensor_parallel == nullptr) return nn::Activations{nn::embedding(inner, batch.input_ids, embedding_), {}};
-          const Tensor rows = inner.tensor_parallel->embedding(inner.ctx, batch.input_ids, embedding_.value(), widths_.vocabulary_borders);
+          const Tensor rows = inner.tensor_parallel->embedding(inner.ctx, batch.input_ids, embedding_.value(), widths_.vocabulary_borders,
+                                                               inner.runner.activation_dtype());
           return nn::Activations{{rows, -1}, {}};
         },
         nn::UnitRunner::Recompute::kNever);
@@ -154,7 +155,7 @@ nn::SelectedLogProbs CausalLM::log_probs(nn::Pass& pass, const nn::Activations& 
 Tensor CausalLM::logits(nn::Pass& pass, const nn::Activations& state, const Tensor& rows) {
   const auto gathered = [&](const nn::Var& all) {
     if (!all.defined()) return nn::Var{};
-    nn::Var some{pass.ctx.empty({rows.dim(0), all.value.dim(1)}), -1};
+    nn::Var some{pass.ctx.empty({rows.dim(0), all.value.dim(1)}, all.value.dtype()), -1};
     ops::embedding(pass.ctx, rows, all.value, some.value);  // a table whose rows are looked up
     return some;
   };

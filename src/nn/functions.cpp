@@ -16,6 +16,10 @@ namespace {
 
 Var output(Pass& pass, Tensor value) { return pass.tape != nullptr ? pass.tape->variable(std::move(value)) : Var{std::move(value), -1}; }
 
+/// An op's result has the dtype of its input.
+Tensor empty_like(const ExecContext& ctx, const Shape& shape, const Tensor& input) { return ctx.empty(shape, input.dtype()); }
+Tensor empty_like(const ExecContext& ctx, const Tensor& input) { return empty_like(ctx, input.shape(), input); }
+
 struct QkvViews {
   Tensor q, k, v;
 };
@@ -35,7 +39,8 @@ AttentionOutput run_attention(Pass& pass, const QkvViews& views, const Attention
                               int layer_index) {
   const ExecContext& ctx = pass.ctx;
   const std::int64_t num_tokens = views.q.dim(0);
-  AttentionOutput result{output(pass, ctx.empty({num_tokens, std::int64_t{heads.num_attention_heads} * heads.head_dim})), {}};
+  AttentionOutput result{output(pass, empty_like(ctx, {num_tokens, std::int64_t{heads.num_attention_heads} * heads.head_dim}, views.q)),
+                         {}};
   if (context.cache != nullptr) {
     R1_ASSERT(pass.tape == nullptr, "attention through a paged cache carries no gradient");
     const PagedCache& cache = *context.cache;
@@ -52,7 +57,7 @@ AttentionOutput run_attention(Pass& pass, const QkvViews& views, const Attention
 }  // namespace
 
 Var embedding(Pass& pass, const Tensor& ids, const PackedParameter& weight) {
-  Var out = output(pass, pass.ctx.empty({ids.dim(0), weight.shape()[1]}));
+  Var out = output(pass, pass.ctx.empty({ids.dim(0), weight.shape()[1]}, pass.runner.activation_dtype()));
   ops::embedding(pass.ctx, ids, weight.value(), out.value);
   if (pass.tape != nullptr) {
     pass.tape->record({}, [ids, weight, slot = out.slot](Tape& tape) {
@@ -66,7 +71,7 @@ Var embedding(Pass& pass, const Tensor& ids, const PackedParameter& weight) {
 
 Var linear(Pass& pass, const Var& x, const Linear& layer) {
   const Shape shape = layer.weight.shape();
-  Var out = output(pass, pass.ctx.empty({x.value.dim(0), shape[0]}));
+  Var out = output(pass, empty_like(pass.ctx, {x.value.dim(0), shape[0]}, x.value));
   std::optional<Tensor> bias;
   if (layer.bias.defined()) bias = layer.bias.value();
   if (const Tensor scales = layer.weight.scales(); scales.defined()) {
@@ -79,7 +84,7 @@ Var linear(Pass& pass, const Var& x, const Linear& layer) {
     pass.tape->record({x.value}, [x, layer, slot = out.slot](Tape& tape) {
       const Tensor grad_out = tape.take_gradient(slot);
       if (x.slot >= 0) {
-        auto [grad_x, mode] = tape.gradient_target(x.slot, x.value.shape());
+        auto [grad_x, mode] = tape.gradient_target(x.slot, x.value);
         ops::linear_backward_input(tape.context(), grad_out, layer.weight.value(), grad_x, mode);
       }
       Tensor grad_weight = layer.weight.grad();
@@ -101,13 +106,13 @@ Var rms_norm(Pass& pass, const Var& x, const PackedParameter& weight, float eps)
 
 NormedResidual add_rms_norm(Pass& pass, const Var& x, const Var& residual, const PackedParameter& weight, float eps) {
   const ExecContext& ctx = pass.ctx;
-  Var normed = output(pass, ctx.empty(x.value.shape()));
+  Var normed = output(pass, empty_like(ctx, x.value));
   Tensor rstd;
   if (pass.tape != nullptr) rstd = ctx.empty({x.value.dim(0)});
   Tensor* const saved_rstd = pass.tape != nullptr ? &rstd : nullptr;
   Var sum = x;
   if (residual.defined()) {
-    sum = output(pass, ctx.empty(x.value.shape()));
+    sum = output(pass, empty_like(ctx, x.value));
     ops::add_rms_norm(ctx, x.value, residual.value, weight.value(), eps, sum.value, normed.value, saved_rstd);
   } else {
     ops::rms_norm(ctx, x.value, weight.value(), eps, normed.value, saved_rstd);
@@ -117,7 +122,7 @@ NormedResidual add_rms_norm(Pass& pass, const Var& x, const Var& residual, const
       const Tensor grad_out = tape.take_gradient(slot);
       Tensor grad_weight = weight.grad();
       const ops::Accumulate weight_mode = weight.begin_gradient();
-      auto [grad_sum, mode] = tape.gradient_target(sum.slot, sum.value.shape());
+      auto [grad_sum, mode] = tape.gradient_target(sum.slot, sum.value);
       ops::rms_norm_backward(tape.context(), grad_out, sum.value, weight.value(), rstd, grad_sum, mode, grad_weight, weight_mode);
       if (residual.defined()) {
         grad_sum = Tensor();
@@ -150,7 +155,7 @@ Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const
   if (pass.tape != nullptr) {
     pass.tape->record({qkv.value, result.out.value, result.lse}, [qkv, result, heads, cu_seqlens = context.cu_seqlens](Tape& tape) {
       const Tensor grad_out = tape.take_gradient(result.out.slot);
-      Tensor grad_qkv = tape.context().empty(qkv.value.shape());
+      Tensor grad_qkv = empty_like(tape.context(), qkv.value);
       const QkvViews saved = split_qkv(qkv.value, heads);
       QkvViews grads = split_qkv(grad_qkv, heads);
       ops::attention_backward(tape.context(), grad_out, saved.q, saved.k, saved.v, result.out.value, result.lse, cu_seqlens, heads, grads.q,
@@ -166,17 +171,17 @@ Var attention(Pass& pass, const Var& q, const Var& k, const Var& v, const Attent
               int layer_index) {
   const AttentionOutput result = run_attention(pass, {q.value, k.value, v.value}, context, heads, layer_index);
   if (pass.tape != nullptr) {
-    pass.tape->record(
-        {q.value, k.value, v.value, result.out.value, result.lse}, [q, k, v, result, heads, cu_seqlens = context.cu_seqlens](Tape& tape) {
-          const Tensor grad_out = tape.take_gradient(result.out.slot);
-          const ExecContext& ctx = tape.context();
-          Tensor grad_q = ctx.empty(q.value.shape()), grad_k = ctx.empty(k.value.shape()), grad_v = ctx.empty(v.value.shape());
-          ops::attention_backward(ctx, grad_out, q.value, k.value, v.value, result.out.value, result.lse, cu_seqlens, heads, grad_q, grad_k,
-                                  grad_v);
-          tape.set_gradient(q.slot, grad_q);
-          tape.set_gradient(k.slot, grad_k);
-          tape.set_gradient(v.slot, grad_v);
-        });
+    pass.tape->record({q.value, k.value, v.value, result.out.value, result.lse},
+                      [q, k, v, result, heads, cu_seqlens = context.cu_seqlens](Tape& tape) {
+                        const Tensor grad_out = tape.take_gradient(result.out.slot);
+                        const ExecContext& ctx = tape.context();
+                        Tensor grad_q = empty_like(ctx, q.value), grad_k = empty_like(ctx, k.value), grad_v = empty_like(ctx, v.value);
+                        ops::attention_backward(ctx, grad_out, q.value, k.value, v.value, result.out.value, result.lse, cu_seqlens, heads,
+                                                grad_q, grad_k, grad_v);
+                        tape.set_gradient(q.slot, grad_q);
+                        tape.set_gradient(k.slot, grad_k);
+                        tape.set_gradient(v.slot, grad_v);
+                      });
   }
   return result.out;
 }
@@ -190,7 +195,7 @@ Var view(Pass& pass, const Var& x, const Shape& shape) {
 }
 
 Var swiglu(Pass& pass, const Var& gate_up) {
-  Var out = output(pass, pass.ctx.empty({gate_up.value.dim(0), gate_up.value.dim(1) / 2}));
+  Var out = output(pass, empty_like(pass.ctx, {gate_up.value.dim(0), gate_up.value.dim(1) / 2}, gate_up.value));
   ops::swiglu(pass.ctx, gate_up.value, out.value);
   if (pass.tape != nullptr) {
     pass.tape->record({gate_up.value}, [gate_up, slot = out.slot](Tape& tape) {
@@ -211,7 +216,7 @@ TokenLoss linear_cross_entropy(Pass& pass, const Var& hidden, const PackedParame
     return loss;
   }
   // The gradient with respect to the logits is known as soon as they are: both products follow while the chunk is warm.
-  Tensor grad_hidden = ctx.empty(hidden.value.shape());
+  Tensor grad_hidden = empty_like(ctx, hidden.value);
   Tensor grad_weight = ctx.empty(weight.shape());
   ops::CrossEntropyGradients gradients{scale, &grad_hidden, &grad_weight, ops::Accumulate::kNo};
   ops::linear_cross_entropy(ctx, hidden.value, weight.value(), labels, loss.token_loss, loss.is_correct, gradients);
@@ -232,7 +237,7 @@ SelectedLogProbs selected_log_probs(Pass& pass, const Var& hidden, const PackedP
   if (pass.tape != nullptr) {
     pass.tape->record({hidden.value, lse}, [hidden, weight, ids, temperature, lse, slot = log_probs.slot](Tape& tape) {
       const Tensor grad_log_probs = tape.take_gradient(slot);
-      Tensor grad_hidden = tape.context().empty(hidden.value.shape());
+      Tensor grad_hidden = empty_like(tape.context(), hidden.value);
       Tensor grad_weight = weight.grad();
       ops::selected_log_probs_backward(tape.context(), grad_log_probs, hidden.value, weight.value(), ids, temperature, lse, grad_hidden,
                                        grad_weight, weight.begin_gradient());

@@ -36,19 +36,19 @@ void Tape::set_gradient(int slot, const Tensor& gradient) {
     mine = gradient;
     return;
   }
-  auto [target, mode] = gradient_target(slot, mine.shape());
+  auto [target, mode] = gradient_target(slot, mine);
   ops::add(ctx_, target, gradient, target);
 }
 
-std::pair<Tensor, ops::Accumulate> Tape::gradient_target(int slot, const Shape& shape) {
+std::pair<Tensor, ops::Accumulate> Tape::gradient_target(int slot, const Tensor& input) {
   R1_ASSERT(slot >= 0, "gradient of a value that wants none");
   Tensor& mine = gradients_[static_cast<std::size_t>(slot)];
   if (!mine.defined()) {
-    mine = ctx_.empty(shape);
+    mine = ctx_.empty(input.shape(), input.dtype());
     return {mine, ops::Accumulate::kNo};
   }
   if (mine.is_shared()) {  // another slot still reads this tensor: the sum needs a buffer of its own
-    Tensor own = ctx_.empty(shape);
+    Tensor own = ctx_.empty(mine.shape(), mine.dtype());
     ops::copy(ctx_, mine, own);
     mine = own;
   }

@@ -39,8 +39,8 @@ class Tape {
   Tensor take_gradient(int slot);
   /// Gives a slot its (first) gradient without a copy; added when there is one already. Several slots may get the same tensor.
   void set_gradient(int slot, const Tensor& gradient);
-  /// Where an op writes the gradient of its input: a fresh buffer to overwrite, or the one to add to.
-  std::pair<Tensor, ops::Accumulate> gradient_target(int slot, const Shape& shape);
+  /// Where an op writes the gradient of its input: a fresh buffer like the input to overwrite, or the one to add to.
+  std::pair<Tensor, ops::Accumulate> gradient_target(int slot, const Tensor& input);
 
   /// Bytes of the distinct storages that recorded nodes keep alive.
   std::int64_t saved_bytes() const { return saved_bytes_; }

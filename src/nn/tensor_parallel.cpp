@@ -14,7 +14,7 @@ Tensor TensorParallel::side_by_side(const ExecContext& ctx, const Tensor& blocks
                                     std::span<const std::int64_t> widths) {
   const std::int64_t width = std::accumulate(widths.begin(), widths.end(), std::int64_t{0});
   if (num_rows == 1) return blocks.view({1, width});
-  Tensor whole = ctx.empty({num_rows, width});
+  Tensor whole = ctx.empty({num_rows, width}, blocks.dtype());
   std::int64_t column = 0;
   for (const std::int64_t own : widths) {
     Tensor target = whole.cols(column, column + own);
@@ -29,7 +29,7 @@ Tensor TensorParallel::gather_columns(const ExecContext& ctx, const Tensor& loca
   const std::int64_t num_rows = local.dim(0);
   std::vector<std::int64_t> counts;
   for (const std::int64_t width : widths) counts.push_back(num_rows * width);
-  Tensor blocks = ctx.empty({std::accumulate(counts.begin(), counts.end(), std::int64_t{0})});
+  Tensor blocks = ctx.empty({std::accumulate(counts.begin(), counts.end(), std::int64_t{0})}, local.dtype());
   ranks_.all_gather(ctx, local, blocks, counts, what).wait();
   return side_by_side(ctx, blocks, num_rows, widths);
 }
@@ -40,7 +40,7 @@ Tensor TensorParallel::gather_columns_at_first(const ExecContext& ctx, const Ten
   std::vector<comm::ElementRange> sends(static_cast<std::size_t>(size())), receives(sends.size());
   sends[0] = {0, local.num_elements()};
   if (rank() > 0) {
-    Tensor nothing = ctx.empty({0});
+    Tensor nothing = ctx.empty({0}, local.dtype());
     ranks_.all_to_all(ctx, local, sends, nothing, receives, what).wait();
     return {};
   }
@@ -49,13 +49,13 @@ Tensor TensorParallel::gather_columns_at_first(const ExecContext& ctx, const Ten
     receives[r] = {end, end + num_rows * widths[r]};
     end = receives[r].end;
   }
-  Tensor blocks = ctx.empty({end});
+  Tensor blocks = ctx.empty({end}, local.dtype());
   ranks_.all_to_all(ctx, local, sends, blocks, receives, what).wait();
   return side_by_side(ctx, blocks, num_rows, widths);
 }
 
 Tensor TensorParallel::embedding(const ExecContext& ctx, const Tensor& ids, const Tensor& local_table,
-                                 std::span<const std::int64_t> borders) {
+                                 std::span<const std::int64_t> borders, DType dtype) {
   const Tensor host_ids = ops::to_host(ctx, ids);
   const auto all_ids = host_ids.host_span<std::int32_t>();
   const auto owner_of = [&](std::int32_t id) {
@@ -77,13 +77,13 @@ Tensor TensorParallel::embedding(const ExecContext& ctx, const Tensor& ids, cons
   };
   const std::int64_t columns = local_table.dim(1);
   const auto num_own = static_cast<std::int64_t>(own_rows.size());
-  Tensor own = ctx.empty({num_own, columns});
+  Tensor own = ctx.empty({num_own, columns}, dtype);
   if (num_own > 0) ops::embedding(ctx, to_device(own_rows), local_table, own);
   std::vector<std::int64_t> counts;
   for (const std::int32_t count : num_of) counts.push_back(count * columns);
-  Tensor by_owner = ctx.empty({ids.dim(0), columns});
+  Tensor by_owner = ctx.empty({ids.dim(0), columns}, dtype);
   ranks_.all_gather(ctx, own, by_owner, counts, "embed_tokens").wait();
-  Tensor out = ctx.empty({ids.dim(0), columns});
+  Tensor out = ctx.empty({ids.dim(0), columns}, dtype);
   ops::embedding(ctx, to_device(places), by_owner, out);  // a table whose rows are looked up
   return out;
 }

@@ -30,7 +30,8 @@ class TensorParallel {
 
   /// Rows of a table of which rank r holds rows [borders[r], borders[r + 1]). ids [num_tokens] i32, the same on all ranks; the result
   /// [num_tokens, columns] f32 is on all ranks. Collective.
-  Tensor embedding(const ExecContext& ctx, const Tensor& ids, const Tensor& local_table, std::span<const std::int64_t> borders);
+  Tensor embedding(const ExecContext& ctx, const Tensor& ids, const Tensor& local_table, std::span<const std::int64_t> borders,
+                   DType dtype);
 
  private:
   Tensor side_by_side(const ExecContext& ctx, const Tensor& blocks, std::int64_t num_rows, std::span<const std::int64_t> widths);

@@ -63,7 +63,7 @@ Activations UnitRunner::run(std::span<const int> units, Pass& pass, const Activa
   // Kept until the backward pass: one tensor instead of two. The next unit's first norm would have added them, with the same bits.
   Tensor kept = out_values.hidden.value;
   if (out_values.residual.defined()) {
-    kept = pass.ctx.empty(out_values.hidden.value.shape());
+    kept = pass.ctx.empty(out_values.hidden.value.shape(), out_values.hidden.value.dtype());
     ops::add(pass.ctx, out_values.hidden.value, out_values.residual.value, kept);
   }
   const Activations out{pass.tape->variable(kept), {}};

@@ -43,6 +43,8 @@ class UnitRunner {
   Activations run(std::span<const int> units, Pass& pass, const Activations& in, const UnitBody& body, Recompute recompute);
 
   ParameterSet& parameters() { return parameters_; }
+  /// Of the embedding's output, and so of all that follows.
+  DType activation_dtype() const { return hooks_.activation_dtype(); }
 
  private:
   void acquire(std::span<const int> units);

@@ -8,7 +8,7 @@ namespace r1::ops {
 namespace {
 
 void check_swiglu(const ExecContext& ctx, const char* op, const Tensor& gate_up, const char* out_name, const Tensor& out) {
-  require_float(ctx, op, "gate_up", gate_up);
+  require_activation(ctx, op, "gate_up", gate_up);
   require_rank(op, "gate_up", gate_up, 2);
   if (gate_up.dim(1) % 2 != 0) {
     fail(ErrorKind::kShape, "{}: gate_up must have 2 * intermediate_size columns, found {}", op, gate_up.shape().to_string());

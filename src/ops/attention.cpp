@@ -14,7 +14,7 @@ struct Shapes {
 Shapes check_inputs(const ExecContext& ctx, const char* op, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cu_seqlens,
                     const AttentionHeads& heads) {
   require_attention_heads(op, heads);
-  require_float(ctx, op, "q", q);
+  require_activation(ctx, op, "q", q);
   require_rank(op, "q", q, 2);
   const std::int64_t num_tokens = q.dim(0);
   const Shapes shapes{.queries = Shape{num_tokens, std::int64_t{heads.num_attention_heads} * heads.head_dim},
@@ -39,7 +39,7 @@ void attention(const ExecContext& ctx, const Tensor& q, const Tensor& k, const T
   require_float_like("attention", "out", out, q);
   require_shape("attention", "out", out, shapes.queries);
   if (lse != nullptr) {
-    require_float_like("attention", "lse", *lse, q);
+    require_full_precision("attention", "lse", *lse, q);
     require_shape("attention", "lse", *lse, shapes.lse);
     require_contiguous("attention", "lse", *lse);
   }
@@ -58,7 +58,8 @@ void attention_backward(const ExecContext& ctx, const Tensor& grad_out, const Te
   };
   check("grad_out", grad_out, shapes.queries);
   check("out", out, shapes.queries);
-  check("lse", lse, shapes.lse);
+  require_full_precision(op, "lse", lse, q);
+  require_shape(op, "lse", lse, shapes.lse);
   require_contiguous(op, "lse", lse);
   check("grad_q", grad_q, shapes.queries);
   check("grad_k", grad_k, shapes.keys);

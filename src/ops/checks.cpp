@@ -8,6 +8,15 @@ void require_float(const ExecContext& ctx, const char* op, const char* argument,
   fail(ErrorKind::kDType, "{}: {} must be float32, found {}", op, argument, dtype_name(tensor.dtype()));
 }
 
+void require_activation(const ExecContext& ctx, const char* op, const char* argument, const Tensor& tensor) {
+  if (tensor.dtype() == DType::kBF16 && ctx.backend() == Backend::kCuda) return;
+  require_float(ctx, op, argument, tensor);
+}
+
+void require_full_precision(const char* op, const char* argument, const Tensor& tensor, const Tensor& like) {
+  require_dtype(op, argument, tensor, like.dtype() == DType::kBF16 ? DType::kF32 : like.dtype());
+}
+
 void require_float_like(const char* op, const char* argument, const Tensor& tensor, const Tensor& like) {
   require_dtype(op, argument, tensor, like.dtype());
 }

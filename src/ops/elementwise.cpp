@@ -13,7 +13,7 @@ void fill(const ExecContext& ctx, Tensor& x, float value) {
 }
 
 void add(const ExecContext& ctx, const Tensor& a, const Tensor& b, Tensor& out) {
-  require_float(ctx, "add", "a", a);
+  require_activation(ctx, "add", "a", a);
   for (const auto& [name, tensor] : {std::pair<const char*, const Tensor*>{"b", &b}, {"out", &out}}) {
     require_float_like("add", name, *tensor, a);
     require_shape("add", name, *tensor, a.shape());

@@ -10,7 +10,7 @@ void embedding(const ExecContext& ctx, const Tensor& ids, const Tensor& weight, 
   const char* op = "embedding";
   require_dtype(op, "ids", ids, DType::kI32);
   require_rank(op, "ids", ids, 1);
-  require_float(ctx, op, "out", out);
+  require_activation(ctx, op, "out", out);
   require_rank(op, "weight", weight, 2);
   require_contiguous(op, "weight", weight);
   if (weight.dtype() != DType::kBF16) require_float_like(op, "weight", weight, out);
@@ -23,8 +23,8 @@ void embedding_backward(const ExecContext& ctx, const Tensor& ids, const Tensor&
   const char* op = "embedding_backward";
   require_dtype(op, "ids", ids, DType::kI32);
   require_rank(op, "ids", ids, 1);
-  require_float(ctx, op, "grad_out", grad_out);
-  require_float_like(op, "grad_weight", grad_weight, grad_out);
+  require_activation(ctx, op, "grad_out", grad_out);
+  require_full_precision(op, "grad_weight", grad_weight, grad_out);
   require_rank(op, "grad_weight", grad_weight, 2);
   require_contiguous(op, "grad_weight", grad_weight);
   require_shape(op, "grad_out", grad_out, Shape{ids.dim(0), grad_weight.dim(1)});

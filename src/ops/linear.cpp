@@ -8,17 +8,17 @@ namespace r1::ops {
 
 void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
   const char* op = "linear";
-  require_float(ctx, op, "x", x);
+  require_activation(ctx, op, "x", x);
   require_rank(op, "x", x, 2);
   require_rank(op, "weight", weight, 2);
   require_shape(op, "weight", weight, Shape{weight.dim(0), x.dim(1)});
   if (weight.dtype() != DType::kBF16) require_float_like(op, "weight", weight, x);
   require_contiguous(op, "weight", weight);
   if (bias != nullptr) {
-    require_float_like(op, "bias", *bias, x);
+    if (bias->dtype() != x.dtype()) require_full_precision(op, "bias", *bias, x);
     require_shape(op, "bias", *bias, Shape{weight.dim(0)});
   }
-  require_float_like(op, "out", out, x);
+  if (out.dtype() != x.dtype()) require_full_precision(op, "out", out, x);
   require_shape(op, "out", out, Shape{x.dim(0), weight.dim(0)});
   OpScope scope(ctx, op);
   op_table(ctx).linear(ctx, x, weight, bias, out);
@@ -46,13 +46,13 @@ void linear_int8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, 
 
 void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const Tensor& weight, Tensor& grad_x, Accumulate accumulate) {
   const char* op = "linear_backward_input";
-  require_float(ctx, op, "grad_out", grad_out);
+  require_activation(ctx, op, "grad_out", grad_out);
   require_rank(op, "grad_out", grad_out, 2);
   require_float_like(op, "weight", weight, grad_out);
   require_rank(op, "weight", weight, 2);
   require_shape(op, "weight", weight, Shape{grad_out.dim(1), weight.dim(1)});
   require_contiguous(op, "weight", weight);
-  require_float_like(op, "grad_x", grad_x, grad_out);
+  if (grad_x.dtype() != grad_out.dtype()) require_full_precision(op, "grad_x", grad_x, grad_out);
   require_shape(op, "grad_x", grad_x, Shape{grad_out.dim(0), weight.dim(1)});
   OpScope scope(ctx, op);
   op_table(ctx).linear_backward_input(ctx, grad_out, weight, grad_x, accumulate);
@@ -61,16 +61,16 @@ void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const
 void linear_backward_weight(const ExecContext& ctx, const Tensor& grad_out, const Tensor& x, Tensor& grad_weight, Tensor* grad_bias,
                             Accumulate accumulate) {
   const char* op = "linear_backward_weight";
-  require_float(ctx, op, "grad_out", grad_out);
+  require_activation(ctx, op, "grad_out", grad_out);
   require_rank(op, "grad_out", grad_out, 2);
   require_float_like(op, "x", x, grad_out);
   require_rank(op, "x", x, 2);
   require_shape(op, "x", x, Shape{grad_out.dim(0), x.dim(1)});
-  require_float_like(op, "grad_weight", grad_weight, grad_out);
+  require_full_precision(op, "grad_weight", grad_weight, grad_out);
   require_shape(op, "grad_weight", grad_weight, Shape{grad_out.dim(1), x.dim(1)});
   require_contiguous(op, "grad_weight", grad_weight);
   if (grad_bias != nullptr) {
-    require_float_like(op, "grad_bias", *grad_bias, grad_out);
+    require_full_precision(op, "grad_bias", *grad_bias, grad_out);
     require_shape(op, "grad_bias", *grad_bias, Shape{grad_out.dim(1)});
   }
   OpScope scope(ctx, op);

@@ -8,13 +8,13 @@ namespace r1::ops {
 namespace {
 
 void require_per_row(const char* op, const char* argument, const Tensor& tensor, const Tensor& rows) {
-  require_float_like(op, argument, tensor, rows);
+  require_full_precision(op, argument, tensor, rows);
   require_shape(op, argument, tensor, Shape{rows.dim(0)});
 }
 
 void check_head(const ExecContext& ctx, const char* op, const Tensor& hidden, const Tensor& weight, const char* ids_name, const Tensor& ids,
                 bool takes_bf16_weight = false) {
-  require_float(ctx, op, "hidden", hidden);
+  require_activation(ctx, op, "hidden", hidden);
   require_rank(op, "hidden", hidden, 2);
   if (!takes_bf16_weight || weight.dtype() != DType::kBF16) require_float_like(op, "weight", weight, hidden);
   require_rank(op, "weight", weight, 2);
@@ -40,7 +40,7 @@ void linear_cross_entropy(const ExecContext& ctx, const Tensor& hidden, const Te
     R1_ASSERT(gradients->hidden != nullptr && gradients->weight != nullptr, "linear_cross_entropy: both gradients are computed together");
     require_float_like(op, "gradients.hidden", *gradients->hidden, hidden);
     require_shape(op, "gradients.hidden", *gradients->hidden, hidden.shape());
-    require_float_like(op, "gradients.weight", *gradients->weight, hidden);
+    require_full_precision(op, "gradients.weight", *gradients->weight, hidden);
     require_shape(op, "gradients.weight", *gradients->weight, weight.shape());
     require_contiguous(op, "gradients.weight", *gradients->weight);
   }
@@ -70,7 +70,7 @@ void selected_log_probs_backward(const ExecContext& ctx, const Tensor& grad_log_
   require_per_row(op, "lse", lse, hidden);
   require_float_like(op, "grad_hidden", grad_hidden, hidden);
   require_shape(op, "grad_hidden", grad_hidden, hidden.shape());
-  require_float_like(op, "grad_weight", grad_weight, hidden);
+  require_full_precision(op, "grad_weight", grad_weight, hidden);
   require_shape(op, "grad_weight", grad_weight, weight.shape());
   require_contiguous(op, "grad_weight", grad_weight);
   OpScope scope(ctx, op);

@@ -8,14 +8,14 @@ namespace r1::ops {
 namespace {
 
 void check_forward(const ExecContext& ctx, const char* op, const Tensor& x, const Tensor& weight, const Tensor& out, const Tensor* rstd) {
-  require_float(ctx, op, "x", x);
+  require_activation(ctx, op, "x", x);
   require_rank(op, "x", x, 2);
   require_float_like(op, "weight", weight, x);
   require_shape(op, "weight", weight, Shape{x.dim(1)});
   require_float_like(op, "out", out, x);
   require_shape(op, "out", out, x.shape());
   if (rstd == nullptr) return;
-  require_float_like(op, "rstd", *rstd, x);
+  require_full_precision(op, "rstd", *rstd, x);
   require_shape(op, "rstd", *rstd, Shape{x.dim(0)});
 }
 
@@ -44,7 +44,7 @@ void rms_norm_backward(const ExecContext& ctx, const Tensor& grad_out, const Ten
   check_forward(ctx, op, x, weight, grad_x, &rstd);
   require_float_like(op, "grad_out", grad_out, x);
   require_shape(op, "grad_out", grad_out, x.shape());
-  require_float_like(op, "grad_weight", grad_weight, x);
+  require_full_precision(op, "grad_weight", grad_weight, x);
   require_shape(op, "grad_weight", grad_weight, weight.shape());
   OpScope scope(ctx, op);
   op_table(ctx).rms_norm_backward(ctx, grad_out, x, weight, rstd, grad_x, accumulate, grad_weight, accumulate_weight);

@@ -11,7 +11,7 @@ std::int64_t padded_head_dim(const AttentionHeads& heads) { return (std::int64_t
 
 void check_caches(const ExecContext& ctx, const char* op, const AttentionHeads& heads, const Tensor& key_cache, const Tensor& value_cache) {
   require_attention_heads(op, heads);
-  require_float(ctx, op, "key_cache", key_cache);
+  require_activation(ctx, op, "key_cache", key_cache);
   require_rank(op, "key_cache", key_cache, 4);
   require_contiguous(op, "key_cache", key_cache);
   require_contiguous(op, "value_cache", value_cache);

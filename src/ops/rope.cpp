@@ -8,14 +8,14 @@ namespace r1::ops {
 
 void rope(const ExecContext& ctx, Tensor& x, const Tensor& position_ids, const Tensor& cos, const Tensor& sin, int num_heads, int head_dim,
           RopeStyle style, RopeDirection direction) {
-  require_float(ctx, "rope", "x", x);
+  require_activation(ctx, "rope", "x", x);
   require_rank("rope", "x", x, 2);
   require_dtype("rope", "position_ids", position_ids, DType::kI32);
   require_shape("rope", "position_ids", position_ids, Shape{x.dim(0)});
-  require_float_like("rope", "cos", cos, x);
+  require_full_precision("rope", "cos", cos, x);
   require_rank("rope", "cos", cos, 2);
   require_contiguous("rope", "cos", cos);
-  require_float_like("rope", "sin", sin, x);
+  require_full_precision("rope", "sin", sin, x);
   require_shape("rope", "sin", sin, cos.shape());
   require_contiguous("rope", "sin", sin);
   if (x.dim(1) < std::int64_t{num_heads} * head_dim) {

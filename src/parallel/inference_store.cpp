@@ -4,17 +4,12 @@
 #include <cmath>
 
 #include "ops/copy.h"
+#include "parallel/host_bf16.h"
 
 namespace r1::parallel {
 namespace {
 
 std::int64_t rows_of(const nn::Parameter& parameter) { return parameter.shape[0]; }
-
-Tensor as_bf16(const Tensor& host_f32) {
-  Tensor result = Tensor::host(host_f32.shape(), DType::kBF16);
-  std::ranges::transform(host_f32.host_span<float>(), result.host_span<std::uint16_t>().begin(), f32_to_bf16);
-  return result;
-}
 
 struct Quantised {
   Tensor values, scales;
@@ -62,6 +57,10 @@ std::int64_t inference_bytes(const nn::Parameter& parameter, WeightStorage stora
 
 InferenceStore::InferenceStore(const ExecContext& ctx, nn::ParameterSet& parameters, WeightStorage storage, DType stored_dtype)
     : ctx_(ctx), parameters_(parameters), storage_(storage), stored_dtype_(stored_dtype) {
+  if (ctx.backend() == Backend::kCuda) {  // which computes in bf16: vectors and activations too where the embedding is
+    const bool is_f32 = storage == WeightStorage::kF32 || (storage == WeightStorage::kStored && stored_dtype != DType::kBF16);
+    vector_dtype_ = is_f32 ? DType::kF32 : DType::kBF16;
+  }
   for (int unit = 0; unit < static_cast<int>(parameters.units().size()); ++unit) {
     // Members of one dtype lie one after another: packed parameters stay one matrix.
     std::int64_t elements[3] = {}, num_scales = 0;
@@ -95,7 +94,7 @@ InferenceStore::InferenceStore(const ExecContext& ctx, nn::ParameterSet& paramet
 void InferenceStore::set_value(const nn::Parameter& parameter, const Tensor& host_f32) {
   Tensor value = parameter.value;
   if (value.dtype() == DType::kF32) return ops::from_host(ctx_, host_f32, value);
-  if (value.dtype() == DType::kBF16) return ops::from_host(ctx_, as_bf16(host_f32), value);
+  if (value.dtype() == DType::kBF16) return ops::from_host(ctx_, host_bf16(host_f32), value);
   const Quantised quantised = quantise_rows(host_f32);
   ops::from_host(ctx_, quantised.values, value);
   Tensor scales = parameter.scales;

@@ -7,7 +7,8 @@
 
 namespace r1::parallel {
 
-/// How matrices are kept; vectors (norms, biases) are always f32. Arithmetic is f32 with every storage.
+/// How matrices are kept. On the CPU vectors (norms, biases) are f32, and so is arithmetic with every storage; on CUDA vectors and
+/// activations are bf16 beside matrices that are not f32, and sums are f32.
 enum class WeightStorage : std::uint8_t {
   kStored,  // as on disk: bf16 stays bf16, everything else becomes f32
   kF32,
@@ -36,14 +37,18 @@ class InferenceStore : public nn::UnitHooks {
   void release(int) override {}
   void begin_gradients(int unit) override;  // an internal error: nothing is trained here
   void gradients_ready(int unit) override;
+  DType activation_dtype() const override { return vector_dtype_; }
 
  private:
-  DType dtype_of(const nn::Parameter& parameter) const { return inference_dtype(parameter, storage_, stored_dtype_); }
+  DType dtype_of(const nn::Parameter& parameter) const {
+    return parameter.shape.rank() == 2 ? inference_dtype(parameter, storage_, stored_dtype_) : vector_dtype_;
+  }
 
   const ExecContext& ctx_;
   nn::ParameterSet& parameters_;
   WeightStorage storage_;
   DType stored_dtype_;
+  DType vector_dtype_ = DType::kF32;  // of norms and biases, and of activations
   std::int64_t num_bytes_ = 0;
 };
 

@@ -17,18 +17,24 @@ struct Shard {
   const nn::Parameter* parameter = nullptr;
   std::int64_t begin = 0, end = 0;
   Tensor value;                // [end - begin] f32: the master copy
+  Tensor working;              // [end - begin] bf16: the rounded copy that passes read; undefined where they read the master copy
   Tensor gradient;             // [end - begin] f32: the sum over the step's micro-batches; undefined before the first
   Tensor exp_avg, exp_avg_sq;  // [end - begin] f32; undefined in a store without optimizer state
+
+  const Tensor& read_by_passes() const { return working.defined() ? working : value; }
 };
 using ShardVisitor = std::function<void(Shard&)>;
 
 /// Bytes of this rank by class.
 struct StoreMemory {
-  std::int64_t values = 0, gradients = 0, optimizer_state = 0;  // as long as the run lasts
+  std::int64_t values = 0, gradients = 0, optimizer_state = 0;  // as long as the run lasts; values: master and working copy
   std::int64_t gathered_peak = 0;                               // ZeRO-3: units with all their values
   std::int64_t scratch_peak = 0;                                // gradients of a micro-batch on their way to their owners
   std::int64_t state() const { return values + gradients + optimizer_state; }
 };
+
+/// What the visitors of the shards have written before publish_updated().
+enum class Updated : std::uint8_t { kValues, kValuesAndWorking };
 
 /// Micro-batches of a step are numbered globally; rank r of N runs the indices k·N + r. Their gradients are added in index order,
 /// whatever the number of ranks (design: architecture §4), so that the sum's bits do not depend on it.
@@ -50,8 +56,8 @@ class ParameterStore : public nn::UnitHooks {
   /// L2 norm of the step's gradient: double sums over blocks of 1,024 elements of each parameter, added in (parameter,
   /// block) order. The same bits on every rank.
   virtual double gradient_norm() = 0;
-  /// After the optimizer wrote the shards' values.
-  virtual void publish_updated() = 0;
+  /// After the shards' values were written. kValues: their working copies are rounded anew here.
+  virtual void publish_updated(Updated updated) = 0;
   /// A host copy of one whole parameter, f32, on every rank.
   virtual Tensor gather_value(const nn::Parameter& parameter) = 0;
   /// The same parameter with the same content on every rank.
@@ -81,6 +87,9 @@ struct StoreOptions {
   /// Gradients are added in the order of their micro-batches, each micro-batch's on its way as soon as it is there. Off: each rank
   /// adds its own first, and one reduction per step follows, in an order that depends on the number of ranks.
   bool deterministic_reduction = true;
+  /// kBF16: passes read a rounded copy of the values and compute in bf16 (where the backend does); values, gradients and optimizer state
+  /// stay f32. ZeRO-2 then keeps the master copy in shards, and both stages send half the bytes of values.
+  DType working_dtype = DType::kF32;
 };
 
 /// The communicator outlives the store.

@@ -9,13 +9,15 @@ class ReplicatedStore : public ShardedStore {
  public:
   ReplicatedStore(const ExecContext& ctx, nn::ParameterSet& parameters, comm::Communicator& communicator, const StoreOptions& options)
       : ShardedStore(ctx, parameters, communicator, options) {
-    for (int u = 0; u < num_units(); ++u) parameters.bind_values(u, unit(u).values);  // always gathered
+    for (int u = 0; u < num_units(); ++u) parameters.bind_values(u, read_by_passes(unit(u)));  // always gathered
   }
 
   void acquire(int) override {}
   void prefetch(int) override {}
   void release(int) override {}
-  void publish_updated() override {}
+  void publish_updated(Updated updated) override {
+    if (updated == Updated::kValues) round_values();
+  }
 };
 
 struct OwnCommunicator {

@@ -5,9 +5,11 @@
 #include <exception>
 
 #include "base/error.h"
+#include "ops/cast.h"
 #include "ops/copy.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
+#include "parallel/host_bf16.h"
 #include "parallel/unit_cuts.h"
 
 namespace r1::parallel {
@@ -43,9 +45,14 @@ ShardedStore::ShardedStore(const ExecContext& ctx, nn::ParameterSet& parameters,
     const auto rank = static_cast<std::size_t>(communicator.rank());
     state.own = {state.cuts[rank], state.cuts[rank + 1]};
     const Range whole{0, state.num_elements};
-    state.value_range = options.sharding == Sharding::kZero3 ? state.own : whole;
+    state.working_range = options.sharding == Sharding::kZero3 ? state.own : whole;
+    state.value_range = splits_values() ? state.own : whole;
     state.state_range = options.sharding == Sharding::kReplicated ? whole : state.own;
     state.values = zeros(state.value_range);
+    if (has_working_copy()) {
+      state.working = ctx_.empty({state.working_range.size()}, options.working_dtype);
+      ops::fill(ctx_, state.working, 0);
+    }
     if (options.optimizer_state == OptimizerState::kAdamW) {
       state.exp_avg = zeros(state.state_range);
       state.exp_avg_sq = zeros(state.state_range);
@@ -212,6 +219,7 @@ void ShardedStore::visit_ranges(const ShardVisitor& visit, bool owned_only) {
                 range.begin - parameter.offset,
                 range.end - parameter.offset,
                 piece(state.values, state.value_range),
+                piece(state.working, state.working_range),
                 piece(state.gradients, state.state_range),
                 piece(state.exp_avg, state.state_range),
                 piece(state.exp_avg_sq, state.state_range)};
@@ -254,8 +262,7 @@ Tensor ShardedStore::gather_value(const nn::Parameter& parameter) {
   finish_value_transfers();
   UnitState& state = unit(parameter.unit);
   const Range members{parameter.offset, parameter.offset + parameter.num_elements()};
-  if (options_.sharding != Sharding::kZero3)
-    return ops::to_host(ctx_, slice(state.values, state.value_range, members).view(parameter.shape));
+  if (!splits_values()) return ops::to_host(ctx_, slice(state.values, state.value_range, members).view(parameter.shape));
   std::vector<std::int64_t> counts;
   for (int r = 0; r < num_ranks(); ++r)
     counts.push_back(intersect(members, {state.cuts[static_cast<std::size_t>(r)], state.cuts[static_cast<std::size_t>(r) + 1]}).size());
@@ -277,13 +284,28 @@ void ShardedStore::set_value(const nn::Parameter& parameter, const Tensor& host_
     const Tensor source = host_f32.view({parameter.num_elements()}).slice(range.begin - parameter.offset, {range.size()});
     ops::from_host(ctx_, source, piece);
   }
+  const Range working = intersect(members, state.working_range);
+  if (has_working_copy() && working.size() > 0) {
+    Tensor piece = slice(state.working, state.working_range, working);
+    const Tensor source = host_f32.view({parameter.num_elements()}).slice(working.begin - parameter.offset, {working.size()});
+    ops::from_host(ctx_, host_bf16(source), piece);
+  }
   values_changed();
+}
+
+void ShardedStore::round_values() {
+  if (!has_working_copy()) return;
+  for (UnitState& state : units_) {
+    if (state.state_range.size() == 0) continue;
+    Tensor working = slice(state.working, state.working_range, state.state_range);
+    ops::cast(ctx_, slice(state.values, state.value_range, state.state_range), working);
+  }
 }
 
 StoreMemory ShardedStore::memory() const {
   StoreMemory memory;
   for (const UnitState& state : units_) {
-    memory.values += bytes_of(state.values);
+    memory.values += bytes_of(state.values) + bytes_of(state.working);
     memory.gradients += bytes_of(state.gradients);
     memory.optimizer_state += bytes_of(state.exp_avg) + bytes_of(state.exp_avg_sq);
   }

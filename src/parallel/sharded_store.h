@@ -21,6 +21,7 @@ class ShardedStore : public ParameterStore {
   void set_value(const nn::Parameter& parameter, const Tensor& host_f32) override;
   StoreMemory memory() const override;
   comm::Communicator& communicator() override { return communicator_; }
+  DType activation_dtype() const override { return options_.working_dtype; }
   ~ShardedStore() override;
 
  protected:
@@ -34,8 +35,10 @@ class ShardedStore : public ParameterStore {
     std::int64_t num_elements = 0;
     Range own;                     // this rank's piece
     Range value_range;             // what values holds: the unit, or the own piece
+    Range working_range;           // what working holds, likewise
     Range state_range;             // what gradients, exp_avg and exp_avg_sq hold, and what the optimizer updates here
     Tensor values, gradients;      // [value_range], [state_range]
+    Tensor working;                // [working_range] bf16; undefined: passes read values
     Tensor exp_avg, exp_avg_sq;    // [state_range]
     Tensor scratch;                // [num_elements]: gradient of the micro-batch in flight
     Tensor local_sum;              // [num_elements]: this rank's sum, without the deterministic reduction
@@ -44,6 +47,19 @@ class ShardedStore : public ParameterStore {
 
   ShardedStore(const ExecContext& ctx, nn::ParameterSet& parameters, comm::Communicator& communicator, const StoreOptions& options);
 
+  bool has_working_copy() const { return options_.working_dtype != DType::kF32; }
+  /// Whether a rank holds its own piece of the values alone.
+  bool splits_values() const {
+    return options_.sharding == Sharding::kZero3 || (options_.sharding == Sharding::kZero2 && has_working_copy());
+  }
+  /// What passes read of the unit, as far as this rank holds it.
+  const Tensor& read_by_passes(const UnitState& state) const { return has_working_copy() ? state.working : state.values; }
+  /// This rank's piece of that.
+  Tensor own_piece(const UnitState& state) const {
+    return slice(read_by_passes(state), has_working_copy() ? state.working_range : state.value_range, state.own);
+  }
+  /// working = values, rounded, in what this rank updates.
+  void round_values();
   /// Before values are read or written by this class: a store whose values are still arriving waits for them.
   virtual void finish_value_transfers() {}
   /// values[...] changed outside of the optimizer.

@@ -11,7 +11,7 @@ class Zero2Store : public ShardedStore {
  public:
   Zero2Store(const ExecContext& ctx, nn::ParameterSet& parameters, comm::Communicator& communicator, const StoreOptions& options)
       : ShardedStore(ctx, parameters, communicator, options), value_transfers_(static_cast<std::size_t>(num_units())) {
-    for (int u = 0; u < num_units(); ++u) parameters.bind_values(u, unit(u).values);
+    for (int u = 0; u < num_units(); ++u) parameters.bind_values(u, read_by_passes(unit(u)));
   }
   ~Zero2Store() override {
     if (std::uncaught_exceptions() == 0) Zero2Store::finish_value_transfers();
@@ -21,12 +21,13 @@ class Zero2Store : public ShardedStore {
   void prefetch(int) override {}
   void release(int) override {}
 
-  void publish_updated() override {
+  void publish_updated(Updated updated) override {
+    if (updated == Updated::kValues) round_values();
     if (num_ranks() == 1) return;
     for (int u = 0; u < num_units(); ++u) {
       UnitState& state = unit(u);
-      const Tensor own = slice(state.values, state.value_range, state.own);
-      value_transfers_[static_cast<std::size_t>(u)] = communicator_.all_gather(ctx_, own, state.values, state.counts, state.name);
+      Tensor all = read_by_passes(state);
+      value_transfers_[static_cast<std::size_t>(u)] = communicator_.all_gather(ctx_, own_piece(state), all, state.counts, state.name);
     }
   }
 

@@ -44,7 +44,10 @@ class Zero3Store : public ShardedStore {
     ShardedStore::begin_micro_batch(global_index);
   }
 
-  void publish_updated() override { values_changed(); }
+  void publish_updated(Updated updated) override {
+    if (updated == Updated::kValues) round_values();
+    values_changed();
+  }
 
   void materialize() override {
     is_materialized_ = true;
@@ -83,8 +86,8 @@ class Zero3Store : public ShardedStore {
     }
     UnitState& state = unit(unit_index);
     Gathered& values = at(unit_index);
-    values.full = ctx_.empty({state.num_elements});
-    values.work = communicator_.all_gather(ctx_, state.values, values.full, state.counts, state.name);
+    values.full = ctx_.empty({state.num_elements}, options_.working_dtype);
+    values.work = communicator_.all_gather(ctx_, read_by_passes(state), values.full, state.counts, state.name);
     std::int64_t bytes = 0;
     for (const Gathered& each : gathered_) bytes += each.full.defined() ? static_cast<std::int64_t>(each.full.num_bytes()) : 0;
     gathered_peak_ = std::max(gathered_peak_, bytes);

@@ -236,7 +236,7 @@ class DryTraining {
     process_.recorder->begin_phase("optimizer");
     process_.recorder->communicate([&] { store_->for_each_shard([](parallel::Shard&) {}); });
     { const Tensor sums_of_norm = process_.ctx->empty({model_->parameters().num_elements() / 1024 / shape_.num_ranks + 1}, DType::kF64); }
-    process_.recorder->communicate([&] { store_->publish_updated(); });
+    process_.recorder->communicate([&] { store_->publish_updated(parallel::Updated::kValuesAndWorking); });
     process_.recorder->look();
     plan_.gradient_traffic += traffic().gradients - before.gradients;
     plan_.value_traffic += traffic().values - before.values;

@@ -84,6 +84,7 @@ class RecordedHooks : public nn::UnitHooks {
   void begin_gradients(int unit) override {
     recorder_.communicate([&] { store_.begin_gradients(unit); });
   }
+  DType activation_dtype() const override { return store_.activation_dtype(); }
   void gradients_ready(int unit) override {
     if (unit == head_) recorder_.release_head();
     recorder_.communicate([&] { store_.gradients_ready(unit); });

@@ -15,15 +15,13 @@ ModelSetup open_model(const config::CommonConfig& common, const config::TrainerC
   ModelSetup setup;
   setup.device = choose_device(config::enum_names(common.device)[static_cast<std::size_t>(common.device)],
                                comm::topology_from_environment().local_rank);
+  note_bf16(config, setup.device);
   if (!continues_run(config)) preflight::check_output_dir(config);
   setup.model_folder = hub::resolve(hub::Repository::kModel, args.model_name_or_path, args.model_revision);
   setup.model_config = models::load_model_config(setup.model_folder);
   models::make_model(setup.model_config);  // an unknown architecture is told before data is read
   setup.save_dtype = save_dtype_of(args, setup.model_config);
-  if (common.planning() && plan::holds_dimensions_alone(setup.model_folder)) {
-    note_bf16(config.bf16 || config.accelerate.bf16, setup.device);
-    return setup;
-  }
+  if (common.planning() && plan::holds_dimensions_alone(setup.model_folder)) return setup;
   setup.tokenizer = text::Tokenizer::load(setup.model_folder);
   setup.chat_template =
       args.chat_template ? text::ChatTemplate::from_setting(*args.chat_template) : text::ChatTemplate::load(setup.model_folder);

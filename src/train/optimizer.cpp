@@ -21,9 +21,9 @@ void adamw_step(const ExecContext& ctx, parallel::ParameterStore& store, const A
   step.step = num_steps + 1;
   store.for_each_shard([&](parallel::Shard& shard) {
     step.weight_decay = shard.parameter->weight_decay ? options.weight_decay : 0.0;
-    ops::adamw(ctx, shard.value, shard.gradient, shard.exp_avg, shard.exp_avg_sq, step);
+    ops::adamw(ctx, shard.value, shard.gradient, shard.exp_avg, shard.exp_avg_sq, step, shard.working.defined() ? &shard.working : nullptr);
   });
-  store.publish_updated();
+  store.publish_updated(parallel::Updated::kValuesAndWorking);
 }
 
 }  // namespace r1::train

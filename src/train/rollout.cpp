@@ -76,7 +76,8 @@ class ColocatedRollout : public Rollout {
     comm::Communicator& ranks = parts.store.communicator();
     if (options.tensor_parallel_size > 1) {
       layout_ = std::make_unique<engine::RankLayout>(ranks, options.tensor_parallel_size, /*num_stages=*/1);
-      share_ = std::make_unique<RolloutModel>(parts.ctx, parts.model.config(), layout_->tensor_rank(), layout_->tensor_size());
+      share_ = std::make_unique<RolloutModel>(parts.ctx, parts.model.config(), layout_->tensor_rank(), layout_->tensor_size(),
+                                              parts.runner.activation_dtype());
     }
     engine_ = std::make_unique<RolloutEngine>(parts.ctx, share_ ? share_->model() : parts.model, share_ ? share_->runner() : parts.runner,
                                               longest_prompt, options, layout_.get());

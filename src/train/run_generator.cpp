@@ -14,9 +14,9 @@
 namespace r1::train {
 
 void run_generator(const ExecContext& ctx, GeneratorLink& link, const models::ModelConfig& model, const RolloutOptions& options,
-                   const GrpoPrompts& prompts, const GrpoPrompts* eval_prompts) {
+                   DType dtype, const GrpoPrompts& prompts, const GrpoPrompts* eval_prompts) {
   engine::RankLayout layout(link.own_group(), options.tensor_parallel_size, /*num_stages=*/1);
-  RolloutModel weights(ctx, model, layout.tensor_rank(), layout.tensor_size());
+  RolloutModel weights(ctx, model, layout.tensor_rank(), layout.tensor_size(), dtype);
   const std::int64_t longest = std::max(prompts.longest(), eval_prompts != nullptr ? eval_prompts->longest() : std::int64_t{0});
   RolloutEngine engine(ctx, weights.model(), weights.runner(), longest, options, layout.is_alone() ? nullptr : &layout);
   WeightTransfer transfer(ctx, link.all(), link.num_trainers(), link.own_group(), weights);

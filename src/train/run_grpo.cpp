@@ -87,7 +87,7 @@ GrpoPrompts load_prompts(const config::GrpoConfig& config, const Setup& setup, c
 
 PlanInputs plan_inputs(const config::GrpoConfig& config, const Setup& setup, std::int64_t num_prompts, int ranks_on_host) {
   const std::int64_t per_epoch = (num_prompts + config.groups_per_step() - 1) / config.groups_per_step() * config.num_iterations;
-  return {setup.model_folder, setup.model_config, setup.save_dtype, total_steps(config, per_epoch), per_epoch, ranks_on_host};
+  return {setup.model_folder, setup.model_config, setup.save_dtype, total_steps(config, per_epoch), per_epoch, ranks_on_host, setup.device};
 }
 
 void print_plan(const config::GrpoConfig& config, const Setup& setup) {
@@ -183,8 +183,8 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   if (config.num_generators > 0) {
     link = std::make_unique<GeneratorLink>(ranks, world.communicator(), config.num_trainers, config.rollout_tensor_parallel_size);
     if (link->is_generator()) {
-      run_generator(*ctx, *link, setup.model_config, rollout_options(config, *setup.tokenizer, ranks_on_host), prompts,
-                    eval_prompts ? &*eval_prompts : nullptr);
+      run_generator(*ctx, *link, setup.model_config, rollout_options(config, *setup.tokenizer, ranks_on_host),
+                    store_options(config, setup.device).working_dtype, prompts, eval_prompts ? &*eval_prompts : nullptr);
       link->largest_of_generators(static_cast<std::int64_t>(ctx->allocator().stats().peak_bytes), "memory");
       return;
     }
@@ -192,11 +192,12 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
 
   const auto model = models::make_model(setup.model_config);
   note_reduction(config, config.num_trainers);
-  const auto store = parallel::make_parameter_store(*ctx, model->parameters(), link ? link->own_group() : ranks, store_options(config));
+  const auto store =
+      parallel::make_parameter_store(*ctx, model->parameters(), link ? link->own_group() : ranks, store_options(config, setup.device));
   nn::UnitRunner runner(model->parameters(), *store);
   checkpoint::load_weights(setup.model_folder, *model, *store);
   std::unique_ptr<checkpoint::InferenceModel> reference;
-  if (config.beta > 0) reference = checkpoint::load_inference_model(*ctx, setup.model_folder, reference_storage(config));
+  if (config.beta > 0) reference = checkpoint::load_inference_model(*ctx, setup.model_folder, reference_storage(config, setup.device));
   const TrainerParts parts{*ctx, *model, *store, runner};
 
   TrainingReport training_report(config, "GRPO");

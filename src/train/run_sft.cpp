@@ -98,7 +98,8 @@ PlanInputs plan_inputs(const config::SftConfig& config, const ModelSetup& setup,
   const std::int64_t rows_per_step =
       std::int64_t{config.per_device_train_batch_size} * config.gradient_accumulation_steps * config.world_size;
   const std::int64_t steps_per_epoch = std::max<std::int64_t>(1, (num_rows + rows_per_step - 1) / rows_per_step);
-  return {setup.model_folder, setup.model_config, setup.save_dtype, total_steps(config, steps_per_epoch), steps_per_epoch, ranks_on_host};
+  return {setup.model_folder, setup.model_config, setup.save_dtype, total_steps(config, steps_per_epoch),
+          steps_per_epoch,    ranks_on_host,      setup.device};
 }
 
 void print_plan(const config::SftConfig& config, const ModelSetup& setup) {
@@ -258,7 +259,7 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator, 
 
   const auto model = models::make_model(setup.model_config);
   note_reduction(config, config.world_size);
-  const auto store = parallel::make_parameter_store(*ctx, model->parameters(), ranks, store_options(config));
+  const auto store = parallel::make_parameter_store(*ctx, model->parameters(), ranks, store_options(config, setup.device));
   nn::UnitRunner runner(model->parameters(), *store);
   checkpoint::load_weights(setup.model_folder, *model, *store);
   const TrainerParts parts{*ctx, *model, *store, runner};

@@ -51,7 +51,7 @@ template <typename Config>
 plan::TrainingShape common_shape(const Config& config, const PlanInputs& inputs) {
   plan::TrainingShape shape;
   shape.model = inputs.model;
-  shape.store = store_options(config);
+  shape.store = store_options(config, inputs.device);
   shape.num_ranks = config.num_trainers;
   shape.num_threads = std::max(1, config.num_threads);
   shape.gradient_checkpointing = config.gradient_checkpointing;
@@ -224,7 +224,7 @@ plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inpu
   const std::int64_t trained = longest - 1;  // the last token is a label alone
   shape.is_grpo = true;
   shape.has_reference = config.beta > 0;
-  shape.reference_dtype = reference_storage(config) == parallel::WeightStorage::kStored
+  shape.reference_dtype = reference_storage(config, inputs.device) == parallel::WeightStorage::kStored
                               ? checkpoint::stored_dtype(inputs.model_folder, inputs.model.torch_dtype)
                               : DType::kF32;
   shape.sequence_lengths.assign(static_cast<std::size_t>(config.per_device_train_batch_size), trained);

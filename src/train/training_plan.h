@@ -29,6 +29,7 @@ struct PlanInputs {
   DType save_dtype = DType::kF32;
   std::int64_t max_steps = 1, steps_per_epoch = 1;
   int ranks_on_host = 1;  // of a job that is not planned but started
+  Device device;
 };
 
 /// Memory, traffic and disk; times are empty until plan::set_speed.

@@ -4,7 +4,6 @@
 
 #include "base/log.h"
 #include "base/strings.h"
-#include "parallel/estimate.h"
 #include "preflight/checks.h"
 
 namespace r1::train {
@@ -28,13 +27,13 @@ std::int64_t interval(config::IntervalStrategy strategy, double steps, std::int6
 
 }  // namespace
 
-void note_bf16(bool bf16, Device device) {
-  if (!bf16) return;
-  if (device.kind == DeviceKind::kCuda) {
-    log::notice("bf16: true: this version trains in fp32 on CUDA too; weights and optimizer state are fp32 anyway");
-  } else {
-    log::notice("bf16: true: the CPU computes in fp32; weights and optimizer state are fp32 anyway");
-  }
+bool computes_in_bf16(const config::TrainerConfig& config, Device device) {
+  return (config.bf16 || config.accelerate.bf16) && device.kind == DeviceKind::kCuda;
+}
+
+void note_bf16(const config::TrainerConfig& config, Device device) {
+  if (!(config.bf16 || config.accelerate.bf16) || computes_in_bf16(config, device)) return;
+  log::notice("bf16: true: the CPU computes in fp32; weights and optimizer state are fp32 anyway");
 }
 
 DType save_dtype_of(const config::ModelArgs& args, const models::ModelConfig& model) {
@@ -102,7 +101,7 @@ void check_room_for_output(const config::TrainerConfig& config, const TrainerOpt
                                           format_bytes(static_cast<double>(output.checkpoint))));
 }
 
-parallel::StoreOptions store_options(const config::TrainerConfig& config) {
+parallel::StoreOptions store_options(const config::TrainerConfig& config, Device device) {
   parallel::StoreOptions options;
   switch (config.accelerate.sharding_strategy) {
     case config::ShardingStrategy::kReplicated:
@@ -116,21 +115,18 @@ parallel::StoreOptions store_options(const config::TrainerConfig& config) {
       break;
   }
   options.deterministic_reduction = config.deterministic_reduction.value_or(true);
+  if (computes_in_bf16(config, device)) options.working_dtype = DType::kBF16;
   return options;
 }
 
-std::string describe_state(const config::TrainerConfig& config, int world_size, const nn::ParameterSet& parameters) {
-  const parallel::StoreOptions options = store_options(config);
-  return parallel::describe(parallel::estimate_store(parameters, options, world_size, config.gradient_accumulation_steps), options,
-                            world_size);
-}
-
-parallel::WeightStorage reference_storage(const config::GrpoConfig& config) {
-  return config.sync_ref_model ? parallel::WeightStorage::kF32 : parallel::WeightStorage::kStored;
+parallel::WeightStorage reference_storage(const config::GrpoConfig& config, Device device) {
+  if (config.sync_ref_model) return parallel::WeightStorage::kF32;
+  if (device.kind == DeviceKind::kCpu) return parallel::WeightStorage::kStored;
+  return computes_in_bf16(config, device) ? parallel::WeightStorage::kBF16 : parallel::WeightStorage::kF32;
 }
 
 void note_reduction(const config::TrainerConfig& config, int world_size) {
-  if (world_size == 1 || store_options(config).deterministic_reduction) return;
+  if (world_size == 1 || config.deterministic_reduction.value_or(true)) return;
   log::notice(
       "deterministic_reduction false: gradients are added in an order that depends on the number of ranks; the same bytes are not "
       "promised for another number");

@@ -16,8 +16,11 @@ namespace r1::train {
 /// --save_dtype, else torch_dtype if not auto, else the source model's.
 DType save_dtype_of(const config::ModelArgs& args, const models::ModelConfig& model);
 
-/// One notice when bf16 was asked for: training computes in fp32.
-void note_bf16(bool bf16, Device device);
+/// Whether passes compute in bf16 beside fp32 weights, gradients and optimizer state: bf16 true (or mixed_precision: bf16) on CUDA.
+bool computes_in_bf16(const config::TrainerConfig& config, Device device);
+
+/// One notice when bf16 was asked for on the CPU, which computes in fp32.
+void note_bf16(const config::TrainerConfig& config, Device device);
 
 /// max_steps when it is given, else the epochs.
 std::int64_t total_steps(const config::TrainerConfig& config, std::int64_t steps_per_epoch);
@@ -38,13 +41,11 @@ OutputBytes output_bytes(const config::TrainerConfig& config, const TrainerOptio
 void check_room_for_output(const config::TrainerConfig& config, const TrainerOptions& options, std::uint64_t num_parameters,
                            DType save_dtype);
 
-/// By the accelerate configuration and deterministic_reduction.
-parallel::StoreOptions store_options(const config::TrainerConfig& config);
-/// Of the reference model: as on disk, which has the log-probabilities of fp32 to the bit, unless the policy is mixed into it.
-parallel::WeightStorage reference_storage(const config::GrpoConfig& config);
-
-/// Memory and traffic of the parameters on each rank, in words.
-std::string describe_state(const config::TrainerConfig& config, int world_size, const nn::ParameterSet& parameters);
+/// By the accelerate configuration, deterministic_reduction and bf16.
+parallel::StoreOptions store_options(const config::TrainerConfig& config, Device device);
+/// Of the reference model. On the CPU as on disk, which has the log-probabilities of fp32 to the bit; on CUDA as the policy computes, so
+/// that the first step's KL is 0. fp32 where the policy is mixed into it.
+parallel::WeightStorage reference_storage(const config::GrpoConfig& config, Device device);
 
 /// One line when the result will depend on the number of ranks.
 void note_reduction(const config::TrainerConfig& config, int world_size);

@@ -39,7 +39,7 @@ std::vector<HeldPiece> held_pieces(parallel::ParameterStore& store) {
       last.place.end = end;
       last.values = last.values.extended({end - last.place.begin});
     } else {
-      pieces.push_back({{unit, begin, end}, shard.value});
+      pieces.push_back({{unit, begin, end}, shard.read_by_passes()});
     }
   });
   return pieces;
@@ -52,28 +52,34 @@ std::string WeightsStamp::checksum_text() const { return fmt::format("{:016x}", 
 std::uint64_t checksum_of(const ExecContext& ctx, const nn::Parameter& parameter, std::int64_t begin, const Tensor& values) {
   R1_ASSERT(begin % ops::kReduceBlock == 0, "a piece that does not begin at the border of a block");
   const Tensor host = ops::to_host(ctx, values.view({values.num_elements()}));
-  const auto span = host.host_span<float>();
   const std::uint64_t name_hash = xxh3_64(parameter.name);
-  std::uint64_t sum = 0;
-  for (std::size_t at = 0; at < span.size(); at += ops::kReduceBlock) {
-    const std::size_t count = std::min<std::size_t>(ops::kReduceBlock, span.size() - at);
-    const std::uint64_t block = (static_cast<std::uint64_t>(begin) + at) / ops::kReduceBlock;
-    sum += xxh3_64(&span[at], count * sizeof(float), name_hash + block);
-  }
-  return sum;
+  const auto sum_of = [&](const auto span) {
+    std::uint64_t sum = 0;
+    for (std::size_t at = 0; at < span.size(); at += ops::kReduceBlock) {
+      const auto block_values = span.subspan(at, std::min<std::size_t>(ops::kReduceBlock, span.size() - at));
+      const std::uint64_t block = (static_cast<std::uint64_t>(begin) + at) / ops::kReduceBlock;
+      sum += xxh3_64(block_values.data(), block_values.size_bytes(), name_hash + block);
+    }
+    return sum;
+  };
+  return host.dtype() == DType::kBF16 ? sum_of(host.host_span<std::uint16_t>()) : sum_of(host.host_span<float>());
 }
 
 std::uint64_t checksum_of(const ExecContext& ctx, parallel::ParameterStore& store) {
   std::uint64_t own = 0, sum = 0;
-  store.for_each_owned_shard([&](parallel::Shard& shard) { own += checksum_of(ctx, *shard.parameter, shard.begin, shard.value); });
+  store.for_each_owned_shard(
+      [&](parallel::Shard& shard) { own += checksum_of(ctx, *shard.parameter, shard.begin, shard.read_by_passes()); });
   for (const std::uint64_t part : store.communicator().host_gather_value(own, "checksum of the weights")) sum += part;
   return sum;
 }
 
-RolloutModel::RolloutModel(const ExecContext& ctx, const models::ModelConfig& config, int tensor_rank, int tensor_size) : ctx_(ctx) {
+RolloutModel::RolloutModel(const ExecContext& ctx, const models::ModelConfig& config, int tensor_rank, int tensor_size, DType dtype)
+    : ctx_(ctx) {
   models::check_model_can_be_cut(config, tensor_size, /*num_stages=*/1);
   model_ = models::make_model(config, {tensor_rank, tensor_size});
-  store_ = std::make_unique<parallel::InferenceStore>(ctx, model_->parameters(), parallel::WeightStorage::kF32, DType::kF32);
+  store_ = std::make_unique<parallel::InferenceStore>(
+      ctx, model_->parameters(), dtype == DType::kBF16 ? parallel::WeightStorage::kBF16 : parallel::WeightStorage::kF32, DType::kF32);
+  R1_ASSERT(store_->activation_dtype() == dtype, "a rollout computes as its trainers do");
   runner_ = std::make_unique<nn::UnitRunner>(model_->parameters(), *store_);
 }
 
@@ -147,7 +153,8 @@ std::uint64_t WeightTransfer::send() {
     const Tensor values = piece->values.slice(bucket.begin - piece->place.begin, {bucket.end - bucket.begin});
     under_way.push_back(links_->send(ctx_, values, bucket.receiver, "weights"));
   }
-  store_->for_each_owned_shard([&](parallel::Shard& shard) { checksum += checksum_of(ctx_, *shard.parameter, shard.begin, shard.value); });
+  store_->for_each_owned_shard(
+      [&](parallel::Shard& shard) { checksum += checksum_of(ctx_, *shard.parameter, shard.begin, shard.read_by_passes()); });
   for (comm::Work& work : under_way) work.wait();
   return checksum;
 }
@@ -158,8 +165,9 @@ WeightTransfer::Arrival WeightTransfer::expect(int unit) {
   const auto range = std::ranges::equal_range(buckets_, unit, {}, &Bucket::unit);
   arrival.first_bucket = static_cast<std::size_t>(range.begin() - buckets_.begin());
   arrival.end_bucket = static_cast<std::size_t>(range.end() - buckets_.begin());
-  arrival.flat = target_->is_whole() ? target_->unit_values(unit)
-                                     : ctx_.empty({whole_->parameters().units()[static_cast<std::size_t>(unit)].num_elements});
+  arrival.flat = target_->is_whole()
+                     ? target_->unit_values(unit)
+                     : ctx_.empty({whole_->parameters().units()[static_cast<std::size_t>(unit)].num_elements}, target_->dtype());
   for (std::size_t i = arrival.first_bucket; i < arrival.end_bucket; ++i) {
     const Bucket& bucket = buckets_[i];
     if (bucket.receiver != world_.rank()) continue;

@@ -25,10 +25,11 @@ std::uint64_t checksum_of(const ExecContext& ctx, const nn::Parameter& parameter
 /// Of all parameters, each value once. Collective over the store's ranks.
 std::uint64_t checksum_of(const ExecContext& ctx, parallel::ParameterStore& store);
 
-/// A part of the model (tensor-parallel rows) or all of it, with room for its values in f32.
+/// A part of the model (tensor-parallel rows) or all of it, with room for the values that the trainers' passes read.
 class RolloutModel {
  public:
-  RolloutModel(const ExecContext& ctx, const models::ModelConfig& config, int tensor_rank, int tensor_size);
+  /// dtype: what the trainers' passes read, f32 or bf16.
+  RolloutModel(const ExecContext& ctx, const models::ModelConfig& config, int tensor_rank, int tensor_size, DType dtype);
 
   models::CausalLM& model() { return *model_; }
   nn::UnitRunner& runner() { return *runner_; }
@@ -38,6 +39,7 @@ class RolloutModel {
   void take_rows(nn::ParameterSet& whole, int unit);
   /// A whole model's flat values of a unit.
   Tensor unit_values(int unit);
+  DType dtype() const { return store_->activation_dtype(); }
 
  private:
   const ExecContext& ctx_;

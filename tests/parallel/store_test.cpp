@@ -5,7 +5,7 @@
 
 #include "checkpoint/init_weights.h"
 #include "models/registry.h"
-#include "parallel/estimate.h"
+#include "tests/parallel/estimate.h"
 #include "tests/support/guarded_device.h"
 #include "tests/support/on_ranks.h"
 #include "train/micro_batch.h"

@@ -25,13 +25,26 @@ inline std::string tiny_config_json(const std::string& model_type, const std::st
          more + "}";
 }
 
+inline TinyModel with_weights(TinyModel tiny, std::uint64_t seed) {
+  tiny.runner = std::make_unique<nn::UnitRunner>(tiny.model->parameters(), *tiny.store);
+  checkpoint::init_weights(*tiny.model, *tiny.store, {checkpoint::InitScheme::kScaled, 0.3, seed});
+  return tiny;
+}
+
 inline TinyModel make_tiny_model(const ExecContext& ctx, const std::string& config_json, std::uint64_t seed = 1) {
   TinyModel tiny;
   tiny.model = models::make_model(models::parse_model_config(config_json, "tiny config"));
   tiny.store = parallel::make_replicated_store(ctx, tiny.model->parameters(), parallel::OptimizerState::kAdamW);
-  tiny.runner = std::make_unique<nn::UnitRunner>(tiny.model->parameters(), *tiny.store);
-  checkpoint::init_weights(*tiny.model, *tiny.store, {checkpoint::InitScheme::kScaled, 0.3, seed});
-  return tiny;
+  return with_weights(std::move(tiny), seed);
+}
+
+/// The same with its parameters on the ranks of a group, which outlives it.
+inline TinyModel make_tiny_model(const ExecContext& ctx, const std::string& config_json, comm::Communicator& ranks,
+                                 const parallel::StoreOptions& options) {
+  TinyModel tiny;
+  tiny.model = models::make_model(models::parse_model_config(config_json, "tiny config"));
+  tiny.store = parallel::make_parameter_store(ctx, tiny.model->parameters(), ranks, options);
+  return with_weights(std::move(tiny), 1);
 }
 
 }  // namespace r1::test

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 #include <tuple>
 
 #include "ops/cuda/bias_gradient.h"
@@ -174,7 +175,9 @@ Tensor as_dtype_of(const ExecContext& ctx, const Tensor& x, const Tensor& like) 
 void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
   if (out.num_elements() == 0) return;
   const Tensor input = as_dtype_of(ctx, x, weight);
-  multiply(ctx, "linear", {weight.dim(0), x.dim(0), x.dim(1), true, false, &weight, &input, &out, 0, bias});
+  std::optional<Tensor> added;  // cuBLASLt adds a bias of the result's dtype
+  if (bias != nullptr) added = as_dtype_of(ctx, *bias, out);
+  multiply(ctx, "linear", {weight.dim(0), x.dim(0), x.dim(1), true, false, &weight, &input, &out, 0, added ? &*added : nullptr});
 }
 
 void linear_int8(const ExecContext&, const Tensor&, const Tensor&, const Tensor&, const Tensor*, Tensor&) {

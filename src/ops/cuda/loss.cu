@@ -38,19 +38,25 @@ struct HeadGradients {
 
 void head_gradients(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, const Tensor& ids, float temperature,
                     const HeadGradients& g, std::size_t workspace_bytes) {
-  // The chunks' contributions are added in f32.
+  // The chunks' contributions are added in f32. Gradients of logits have the dtype of hidden: both are factors of a product.
   Tensor grad_hidden = g.hidden->dtype() == DType::kF32 ? *g.hidden : ctx.empty(g.hidden->shape());
   for_each_chunk(ctx, hidden, weight, workspace_bytes, [&](std::int64_t first, std::int64_t end, Tensor& logits) {
+    const Tensor grad_logits = hidden.dtype() == DType::kF32 ? logits : ctx.empty(logits.shape(), hidden.dtype());
     const Rows<float> rows(logits);
-    with_width<float>(rows.is_vectorisable(), [&](auto width) {
-      launch(ctx, "logits_gradient", logits_gradient_kernel<width>,
-             {blocks_for(rows.length / width, 256), static_cast<unsigned>(std::min<index_t>(rows.count, 65535))}, 256, 0, rows.data,
-             rows.stride, rows.count, rows.length, device_pointer<int>(ids), first, temperature, device_pointer<float>(*g.lse), g.scale,
-             g.grad_log_probs ? device_pointer<float>(*g.grad_log_probs) : nullptr);
+    with_storage("logits_gradient", grad_logits, [&]<typename T>(T) {
+      const auto run = [&](auto width) {
+        launch(ctx, "logits_gradient", logits_gradient_kernel<T, width>,
+               {blocks_for(rows.length / width, 256), static_cast<unsigned>(std::min<index_t>(rows.count, 65535))}, 256, 0, rows.data,
+               rows.stride, rows.count, rows.length, device_pointer<int>(ids), first, temperature, device_pointer<float>(*g.lse), g.scale,
+               g.grad_log_probs ? device_pointer<float>(*g.grad_log_probs) : nullptr, device_pointer<T>(grad_logits));
+      };
+      if (rows.is_vectorisable() && Rows<T>(grad_logits).is_vectorisable()) return run(std::integral_constant<int, kVectorWidth<T>>{});
+      run(std::integral_constant<int, 1>{});
     });
     Tensor grad_rows = g.weight->rows(first, end);
-    op_table(ctx).linear_backward_weight(ctx, logits, hidden, grad_rows, nullptr, g.accumulate_weight);
-    op_table(ctx).linear_backward_input(ctx, logits, weight.rows(first, end), grad_hidden, first > 0 ? Accumulate::kYes : Accumulate::kNo);
+    op_table(ctx).linear_backward_weight(ctx, grad_logits, hidden, grad_rows, nullptr, g.accumulate_weight);
+    op_table(ctx).linear_backward_input(ctx, grad_logits, weight.rows(first, end), grad_hidden,
+                                        first > 0 ? Accumulate::kYes : Accumulate::kNo);
   });
   if (g.hidden->dtype() != DType::kF32) cast(ctx, grad_hidden, *g.hidden);
 }

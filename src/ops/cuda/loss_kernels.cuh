@@ -148,12 +148,12 @@ __global__ void __launch_bounds__(256)
   if (lse != nullptr) store(lse + row, log_sum_exp);
 }
 
-/// In place: logit → (p - [is id]) * coefficient with p = e^(y - lse); 0 in rows with a negative id. The coefficient is `scale`, or
-/// with grad_log_probs -grad_log_probs[row] / temperature.
-template <int kWidth>
+/// logit → (p - [is id]) * coefficient with p = e^(y - lse); 0 in rows with a negative id. The coefficient is `scale`, or with
+/// grad_log_probs -grad_log_probs[row] / temperature. `gradients` has the logits' stride, and may be the logits themselves.
+template <typename T, int kWidth>
 __global__ void __launch_bounds__(256)
-    logits_gradient_kernel(float* logits, index_t stride, index_t num_rows, index_t columns, const int* ids, int first_id,
-                           float temperature, const float* lse, float scale, const float* grad_log_probs) {
+    logits_gradient_kernel(const float* logits, index_t stride, index_t num_rows, index_t columns, const int* ids, int first_id,
+                           float temperature, const float* lse, float scale, const float* grad_log_probs, T* gradients) {
   const index_t i = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   if (i >= columns) return;
   for (index_t row = blockIdx.y; row < num_rows; row += gridDim.y) {
@@ -172,7 +172,7 @@ __global__ void __launch_bounds__(256)
         values.v[k] = (first_id + static_cast<int>(i) + k == id ? p - 1.0f : p) * coefficient;
       }
     }
-    store_floats(logits + row * stride + i, values);
+    store_floats(gradients + row * stride + i, values);
   }
 }
 

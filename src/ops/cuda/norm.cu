@@ -56,9 +56,11 @@ void rms_norm_backward(const ExecContext& ctx, const Tensor& grad_out, const Ten
                device_pointer<float>(rstd), result.data, result.stride, parts.data, input.count, hidden_size);
       });
     }
-    with_width<float>(hidden_size % kVectorWidth<float> == 0, [&](auto columns) {  // the parts are f32; a bf16 out takes 8 bytes of them
-      launch(ctx, op, sum_parts_kernel<T, columns>, {blocks_for(hidden_size, kWarp * columns)}, 256, 0, parts.data, num_parts, hidden_size,
-             device_pointer<T>(grad_weight), accumulate_weight == Accumulate::kYes);
+    with_storage(op, grad_weight, [&]<typename W>(W) {
+      with_width<float>(hidden_size % kVectorWidth<float> == 0, [&](auto columns) {  // the parts are f32; a bf16 out takes 8 bytes of them
+        launch(ctx, op, sum_parts_kernel<W, columns>, {blocks_for(hidden_size, kWarp * columns)}, 256, 0, parts.data, num_parts,
+               hidden_size, device_pointer<W>(grad_weight), accumulate_weight == Accumulate::kYes);
+      });
     });
   });
 }

@@ -56,10 +56,10 @@ TEST(SimtHead, MatchesTheReference) {
       const Results found = on_all_schedules([&](const ExecContext& ctx) { return run_head(ctx, simt_table(), c, data, dtype); });
       EXPECT_EQ(found[1], expected[1]);  // is_correct
       for (std::size_t i = 0; i < found.size(); ++i) {
-        const bool is_rounded = i == 5 || i == 7;  // the gradients of hidden are stored in the storage type
-        EXPECT_LE(largest_error(found[i], expected[i]),
-                  tolerance(i < 5 ? kLossTolerance : kLossGradTolerance, is_rounded ? dtype : DType::kF32))
-            << "result " << i;
+        // Gradients are sums of products with gradients of logits, each of which is rounded in bf16: by 2^-9 of what is summed, whose
+        // absolute values add up to 6 or so here. The others are f32.
+        const double allowed = i < 5 ? kLossTolerance : dtype == DType::kBF16 ? 0x1p-6 : kLossGradTolerance;
+        EXPECT_LE(largest_error(found[i], expected[i]), allowed) << "result " << i;
       }
     }
   }

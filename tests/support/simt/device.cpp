@@ -80,6 +80,8 @@ const ops::OpTable& simt_table() {
     own.add_rms_norm = &ops::simt_backend::add_rms_norm;
     own.rms_norm_backward = &ops::simt_backend::rms_norm_backward;
     own.rope = &ops::simt_backend::rope;
+    own.attention = &ops::simt_backend::attention;
+    own.attention_backward = &ops::simt_backend::attention_backward;
     own.write_kv_cache = &ops::simt_backend::write_kv_cache;
     own.paged_attention = &ops::simt_backend::paged_attention;
     own.swiglu = &ops::simt_backend::swiglu;

@@ -14,7 +14,7 @@ namespace r1::ops::simt_backend {
 
 namespace r1::test {
 
-/// Own kernels emulated; linear, its backward products and attention, which are cuBLASLt's and cuDNN's on a GPU, are the CPU
+/// Own kernels emulated; linear and its backward products, which are cuBLASLt's on a GPU, are the CPU
 /// backend's.
 const ops::OpTable& simt_table();
 

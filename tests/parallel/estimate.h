@@ -1,15 +1,26 @@
-#include "parallel/estimate.h"
-
-#include <fmt/format.h>
+// What a store needs, by formulas from the declarations alone: what the tests hold it to.
+#pragma once
 
 #include <algorithm>
 
-#include "base/strings.h"
+#include "parallel/parameter_store.h"
 
 namespace r1::parallel {
 
-StoreEstimate estimate_store(const nn::ParameterSet& parameters, const StoreOptions& options, int num_ranks,
-                             std::int64_t micro_batches_per_rank) {
+/// Of one rank, in bytes; f32 everywhere.
+struct StoreEstimate {
+  double values = 0, gradients = 0, optimizer_state = 0;
+  double gathered = 0;          // ZeRO-3: the largest two units that follow each other
+  double scratch = 0;           // gradients of the micro-batches in flight: the largest unit, twice while it travels
+  double traffic_per_step = 0;  // sent by this rank
+  double total() const { return values + gradients + optimizer_state + gathered + scratch; }
+};
+
+/// Traffic (E = 4 bytes × parameters, a micro-batches a rank, all × (N - 1) / N): gradients a·E with the deterministic reduction,
+/// else E; DDP and ZeRO-2 E more for the sums or the values; ZeRO-3 a·2E for its gathers, of which the last layer and the head,
+/// which stay gathered at the turn to the backward pass, need one.
+inline StoreEstimate estimate_store(const nn::ParameterSet& parameters, const StoreOptions& options, int num_ranks,
+                                    std::int64_t micro_batches_per_rank) {
   StoreEstimate estimate;
   double total = 0, largest = 0, largest_pair = 0, at_turn = 0, before = 0;
   for (const nn::Unit& unit : parameters.units()) {
@@ -36,18 +47,6 @@ StoreEstimate estimate_store(const nn::ParameterSet& parameters, const StoreOpti
   const double gathers = is_zero3 ? accumulation * (2 * total - at_turn) : total;
   estimate.traffic_per_step = num_ranks == 1 ? 0 : (gradients + gathers) * others;
   return estimate;
-}
-
-std::string describe(const StoreEstimate& estimate, const StoreOptions& options, int num_ranks) {
-  const char* const names[] = {"plain data parallel", "ZeRO-2", "ZeRO-3"};
-  std::string text = fmt::format("{}: weights {}, gradients {}, AdamW moments {} in fp32",
-                                 format_bytes(estimate.values + estimate.gradients + estimate.optimizer_state),
-                                 format_bytes(estimate.values), format_bytes(estimate.gradients), format_bytes(estimate.optimizer_state));
-  if (estimate.gathered > 0) text += fmt::format("; {} for gathered units", format_bytes(estimate.gathered));
-  if (estimate.scratch > 0) text += fmt::format("; {} for gradients under way", format_bytes(estimate.scratch));
-  if (num_ranks == 1) return text;
-  return fmt::format("on each of {} ranks ({}) {}; {} sent a step", num_ranks, names[static_cast<std::size_t>(options.sharding)], text,
-                     format_bytes(estimate.traffic_per_step));
 }
 
 }  // namespace r1::parallel
