@@ -33,7 +33,7 @@ Json run(const ExecContext& ctx, checkpoint::InferenceModel& loaded, const Json&
   engine::EngineOptions options;
   options.max_num_sequences = job.value("resident", 32);
   options.max_model_len = 2048;
-  options.kv_cache_bytes = job.value("kv_cache_gib", std::int64_t{2}) << 30;
+  options.kv_cache_bytes = static_cast<std::int64_t>(job.value("kv_cache_gib", 2.0) * (1 << 30));
   engine::Engine engine(ctx, *loaded.model, *loaded.runner, nullptr, options);
   RandomStream random(1, "prompts");
   const auto vocab = static_cast<std::uint64_t>(loaded.model->config().vocab_size);

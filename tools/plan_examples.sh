@@ -22,7 +22,7 @@ make_model Qwen2.5-7B 28 3584 18944 28 4 152064 32768 qwen2
 make_model Llama-3.1-70B 80 8192 28672 64 8 128256 131072 llama
 
 # What the data sheet of an H100 SXM says; links: NVLink inside a node, one 400 Gb/s card per GPU between nodes.
-h100=(--plan --device_memory 80GB --peak_tflops 989 --memory_bandwidth 3.35TB)
+h100=(--plan --device cuda --device_memory 80GB --peak_tflops 989 --memory_bandwidth 3.35TB)
 nvlink=(--link_bandwidth 450GB)
 network=(--link_bandwidth 50GB)
 # Without checkpoints: the disk of the planning machine is none of these plans.
@@ -52,6 +52,8 @@ plan "7B, GRPO, 7 trainers and 1 generator" "$bin/r1_train" grpo --model_name_or
   "${nvlink[@]}" --nodes 1 --ntasks_per_node 8 --num_processes 7
 plan "70B, SFT, four nodes of 8" "$bin/r1_train" sft --model_name_or_path "$models/Llama-3.1-70B" "${sft[@]}" "${h100[@]}" "${network[@]}" \
   --nodes 4 --ntasks_per_node 8
+plan "70B, SFT, two nodes of 8" "$bin/r1_train" sft --model_name_or_path "$models/Llama-3.1-70B" "${sft[@]}" "${h100[@]}" "${network[@]}" \
+  --nodes 2 --ntasks_per_node 8
 plan "70B, generation on one node, tensor parallel" "$bin/r1_generate" --model "$models/Llama-3.1-70B" --hf-dataset builtin/chain \
   --max-model-len 16384 --max-new-tokens 8192 --tensor-parallel-size 8 --hf-output-dataset "$models/out" "${h100[@]}" "${nvlink[@]}" \
   --nodes 1 --ntasks_per_node 8

@@ -24,12 +24,11 @@ EngineOptions with_defaults(EngineOptions options, const models::CausalLM& model
   return options;
 }
 
-std::int64_t num_cache_blocks(const EngineOptions& options, const models::CausalLM& model, DType dtype) {
+std::int64_t num_cache_blocks(const ExecContext& ctx, const EngineOptions& options, const models::CausalLM& model, DType dtype) {
   const std::int64_t block_bytes = kv_block_bytes(model, options.block_size, dtype);
   const std::int64_t blocks_each = ceil_div(options.max_model_len, options.block_size);
   std::int64_t bytes = options.kv_cache_bytes;
-  if (bytes == 0)
-    bytes = std::min(options.max_num_sequences * blocks_each * block_bytes, available_host_bytes() / 2 / options.ranks_on_host);
+  if (bytes == 0) bytes = std::min(options.max_num_sequences * blocks_each * block_bytes, available_bytes(ctx, options.ranks_on_host) / 2);
   std::int64_t num_blocks = bytes / block_bytes;
   if (options.ranks != nullptr) num_blocks = options.ranks->agreed_minimum(num_blocks, "blocks of the KV cache");
   if (num_blocks < blocks_each) {
@@ -79,7 +78,7 @@ class Engine::Impl {
         tokenizer_(tokenizer),
         options_(with_defaults(std::move(options), model)),
         ranks_(options_.ranks != nullptr && !options_.ranks->is_alone() ? options_.ranks : nullptr) {
-    const std::int64_t num_blocks = num_cache_blocks(options_, model, runner.activation_dtype());
+    const std::int64_t num_blocks = num_cache_blocks(ctx, options_, model, runner.activation_dtype());
     // As many batches under way as there are stages, as far as each has room for a sequence.
     const std::int64_t num_stages = ranks_ != nullptr ? ranks_->num_stages() : 1;
     const std::int64_t num_lanes = std::min(

@@ -7,6 +7,7 @@
 #include "base/address_space.h"
 #include "ops/elementwise.h"
 #include "ops/paged_attention.h"
+#include "tensor/cuda_module.h"
 
 namespace r1::engine {
 
@@ -30,6 +31,14 @@ std::int64_t available_host_bytes() {
     available = std::min(available, std::max<std::int64_t>(limit - used, 0));
   }
   return std::min(available, address_space_left().value_or(available));
+}
+
+std::int64_t available_bytes(const ExecContext& ctx, int ranks_on_host) {
+  if (ctx.device().kind != DeviceKind::kCuda) return available_host_bytes() / ranks_on_host;
+  R1CudaDevice device{};
+  check_cuda(cuda_module().describe_device(ctx.device().index, &device), "the GPU's free memory");
+  const int num_devices = std::max(1, count_cuda_devices());  // the ranks of a node take them in turn (tensor/device_choice.h)
+  return static_cast<std::int64_t>(device.free_bytes) / ((ranks_on_host + num_devices - 1) / num_devices);
 }
 
 KvCache::KvCache(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int block_size, DType dtype) {

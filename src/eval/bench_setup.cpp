@@ -8,7 +8,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/strings.h"
-#include "comm/topology.h"
 #include "config/loader.h"
 #include "data/chat_renderer.h"
 #include "eval/task_registry.h"
@@ -17,7 +16,6 @@
 #include "hub/resolve.h"
 #include "io/parquet_file.h"
 #include "models/registry.h"
-#include "tensor/device_choice.h"
 
 namespace r1::eval {
 namespace {
@@ -118,8 +116,7 @@ PreparedTask prepare_task(const config::BenchConfig& config, const BenchSetup& s
 
 BenchSetup prepare_bench(const config::BenchConfig& config, comm::Communicator& ranks) {
   BenchSetup setup;
-  setup.device = choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)],
-                               comm::topology_from_environment().local_rank);
+  setup.device = plan::device_of_job(config);
   refuse_what_is_not_there();
   setup.model_folder = hub::resolve(hub::Repository::kModel, config.model, config.model_revision);
   setup.model_config = models::load_model_config(setup.model_folder);
@@ -157,6 +154,7 @@ generate::GenerationJob generation_job(const config::BenchConfig& config, const 
           .model_folder = setup.model_folder,
           .model = setup.model_config,
           .dtype = config.dtype,
+          .device = setup.device,
           .tensor_parallel_size = config.tensor_parallel_size,
           .pipeline_parallel_size = config.pipeline_parallel_size,
           .kv_cache_memory = config.kv_cache_memory,

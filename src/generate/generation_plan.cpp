@@ -49,6 +49,7 @@ plan::JobPlan plan_generation_memory(const config::CommonConfig& config, const G
   shape.tensor_parallel_size = job.tensor_parallel_size;
   shape.pipeline_parallel_size = job.pipeline_parallel_size;
   shape.num_threads = std::max(1, num_threads);
+  shape.device = job.device;
   shape.engine.num_sequences = job.num_sequences;
   shape.engine.prompt_length = job.longest_prompt;
   shape.engine.max_model_len = job.max_model_len;
@@ -58,14 +59,20 @@ plan::JobPlan plan_generation_memory(const config::CommonConfig& config, const G
   plan.program = job.program;
   plan.model = fmt::format("{}: {}", job.model_folder, job.model.model_type);
   plan.nodes = config.nodes.value_or(1);
+  plan.device = job.device;
+  if (job.device.kind == DeviceKind::kCuda) {
+    const bool in_f32 = shape.storage == parallel::WeightStorage::kF32 ||
+                        (shape.storage == parallel::WeightStorage::kStored && shape.stored_dtype != DType::kBF16);
+    plan.compute_dtype = in_f32 ? DType::kF32 : DType::kBF16;
+  }
   plan.ranks_per_node = std::max(1, num_ranks / plan.nodes);
   plan.layout = layout_text(job, num_ranks);
   plan.batch = fmt::format("a pass over 512 tokens, logits of {} sequences", job.num_sequences);
-  plan.process = plan::process_bytes();
+  plan.process = plan::process_bytes(job.device);
   plan::set_device_memory(config, plan);
   if (config.device_memory) {
     shape.engine.device_memory = config.device_memory->bytes;
-  } else if (plan.device_memory) {
+  } else if (plan.device_memory && job.device.kind == DeviceKind::kCpu) {
     shape.engine.device_memory = engine::available_host_bytes() / plan.ranks_per_node;
   }
   plan.memory = plan::plan_inference(shape);
@@ -105,7 +112,8 @@ plan::JobPlan plan_generation(const config::CommonConfig& config, const Generati
     const models::ModelConfig& m = job.model;
     const double gathered = static_cast<double>(m.num_attention_heads) * m.head_dim + 2.0 * static_cast<double>(m.hidden_size) +
                             static_cast<double>(m.intermediate_size);
-    const double sent = 4 * gathered * m.num_hidden_layers * (job.tensor_parallel_size - 1) / job.tensor_parallel_size;
+    const double sent = static_cast<double>(size_of(plan.compute_dtype)) * gathered * m.num_hidden_layers * (job.tensor_parallel_size - 1) /
+                        job.tensor_parallel_size;
     plan.more.emplace_back("traffic", fmt::format("{} sent by a rank for each token ({} gathers a layer)", format_bytes(sent), 4));
   }
   plan::set_speed(config, ctx, plan);

@@ -15,6 +15,7 @@ struct GenerationJob {
   std::string program, model_folder;
   models::ModelConfig model;
   std::optional<config::GenerationDType> dtype;
+  Device device;
   int tensor_parallel_size = 1, pipeline_parallel_size = 1;
   std::optional<config::ByteSize> kv_cache_memory;
   int num_sequences = 1;            // in flight on a replica

@@ -13,7 +13,6 @@
 #include "base/signals.h"
 #include "base/strings.h"
 #include "checkpoint/inference_model.h"
-#include "comm/topology.h"
 #include "config/loader.h"
 #include "data/chat_renderer.h"
 #include "data/open_dataset.h"
@@ -31,7 +30,6 @@
 #include "ops/device_context.h"
 #include "preflight/checks.h"
 #include "report/progress.h"
-#include "tensor/device_choice.h"
 
 namespace r1::generate {
 namespace {
@@ -76,8 +74,7 @@ std::int64_t max_model_len_of(const config::GenerateConfig& config, const models
 
 Setup prepare(const config::GenerateConfig& config) {
   Setup setup;
-  setup.device = choose_device(config::enum_names(config.device)[static_cast<std::size_t>(config.device)],
-                               comm::topology_from_environment().local_rank);
+  setup.device = plan::device_of_job(config);
   if (config.output_format == config::OutputFormat::kParquet && !io::parquet_available()) {
     fail(ErrorKind::kData,
          "{}: writing Parquet needs libr1_parquet.so; to get it: tools/install_deps.sh && make build. Or use "
@@ -169,6 +166,7 @@ GenerationJob generation_job(const config::GenerateConfig& config, const Setup& 
           .model_folder = setup.model_folder,
           .model = setup.model_config,
           .dtype = config.dtype,
+          .device = setup.device,
           .tensor_parallel_size = config.tensor_parallel_size,
           .pipeline_parallel_size = config.pipeline_parallel_size,
           .kv_cache_memory = config.kv_cache_memory,

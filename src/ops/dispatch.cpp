@@ -68,7 +68,7 @@ void set_cpu_isa(CpuIsa isa) {
   current_isa().store(isa, std::memory_order_relaxed);
 }
 
-void set_cuda_table(const OpTable* table) { cuda_table.store(table, std::memory_order_release); }
+const OpTable* set_cuda_table(const OpTable* table) { return cuda_table.exchange(table, std::memory_order_acq_rel); }
 
 const OpTable& op_table(const ExecContext& ctx) {
   if (ctx.backend() == Backend::kReference) return reference_table();

@@ -70,8 +70,8 @@ bool cpu_supports(CpuIsa isa);
 const char* cpu_isa_name(CpuIsa isa);
 
 /// The table behind Backend::kCuda: set by the CUDA module when it is opened, and by tests that run its kernels on an emulation.
-/// Null takes it away. The table must outlive its use.
-void set_cuda_table(const OpTable* table);
+/// Null takes it away. The table must outlive its use. Returns the one before.
+const OpTable* set_cuda_table(const OpTable* table);
 
 /// Each backend's table.
 const OpTable& reference_table();

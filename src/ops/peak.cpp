@@ -1,6 +1,7 @@
 #include "ops/peak.h"
 
 #include <algorithm>
+#include <map>
 #include <mutex>
 
 #include "base/profile.h"
@@ -63,12 +64,12 @@ double run(CpuIsa isa, std::int64_t rounds) {
   return run_portable(rounds);
 }
 
-// A GPU's peak is what its matrix products in f32 reach: squares that grow until one takes a millisecond.
-double measure_cuda_peak_flops(const ExecContext& ctx) {
+// A GPU's peak is what its matrix products reach: squares that grow until one takes a millisecond.
+double measure_cuda_peak_flops(const ExecContext& ctx, DType dtype) {
   const R1CudaModule& module = cuda_module();
   double best = 0, shortest = 0;
-  for (std::int64_t size = 512; size <= 8192 && shortest < 1e-3; size *= 2) {
-    Tensor x = ctx.empty({size, size}), weight = ctx.empty({size, size}), out = ctx.empty({size, size});
+  for (std::int64_t size = 512; size <= 16384 && shortest < 1e-3; size *= 2) {
+    Tensor x = ctx.empty({size, size}, dtype), weight = ctx.empty({size, size}, dtype), out = ctx.empty({size, size}, dtype);
     op_table(ctx).fill(ctx, x, 0);
     op_table(ctx).fill(ctx, weight, 0);
     for (int attempt = 0; attempt < 4; ++attempt) {  // the first one chooses the algorithm
@@ -85,8 +86,8 @@ double measure_cuda_peak_flops(const ExecContext& ctx) {
 
 }  // namespace
 
-double measure_peak_flops(const ExecContext& ctx) {
-  if (ctx.device().kind == DeviceKind::kCuda) return measure_cuda_peak_flops(ctx);
+double measure_peak_flops(const ExecContext& ctx, DType dtype) {
+  if (ctx.device().kind == DeviceKind::kCuda) return measure_cuda_peak_flops(ctx, dtype);
   ThreadPool& threads = ctx.threads();
   constexpr std::int64_t kRounds = 1 << 18;
   constexpr int kTries = 6;  // the best one: others of this machine's jobs must not make us look good
@@ -104,12 +105,13 @@ double measure_peak_flops(const ExecContext& ctx) {
   return best;
 }
 
-double peak_flops(const ExecContext& ctx) {
+double peak_flops(const ExecContext& ctx, DType dtype) {
   static std::mutex mutex;
-  static double measured = 0;
+  static std::map<DType, double> measured;
   std::lock_guard lock(mutex);
-  if (measured == 0) measured = measure_peak_flops(ctx);
-  return measured;
+  double& peak = measured[dtype];
+  if (peak == 0) peak = measure_peak_flops(ctx, dtype);
+  return peak;
 }
 
 }  // namespace r1::ops

@@ -153,7 +153,8 @@ std::optional<Advice> smallest_change(const InferenceShape& shape, double device
   std::vector<std::pair<WeightStorage, std::string>> storages{{shape.storage, ""}};
   if (shape.storage == WeightStorage::kF32 || (shape.storage == WeightStorage::kStored && shape.stored_dtype != DType::kBF16))
     storages.emplace_back(WeightStorage::kBF16, "--dtype bfloat16");
-  if (shape.storage != WeightStorage::kInt8) storages.emplace_back(WeightStorage::kInt8, "--dtype int8");
+  if (shape.storage != WeightStorage::kInt8 && shape.device.kind == DeviceKind::kCpu)
+    storages.emplace_back(WeightStorage::kInt8, "--dtype int8");
   InferenceShape candidate = shape;
   if (candidate.engine.kv_cache_bytes > 0) {
     candidate.engine.kv_cache_bytes = 0;

@@ -24,12 +24,17 @@ struct MemoryLine {
 
 std::vector<MemoryLine> memory_lines(const JobPlan& plan) {
   const MemoryPlan& m = plan.memory;
+  const bool on_cuda = plan.device.kind == DeviceKind::kCuda, in_bf16 = plan.compute_dtype == DType::kBF16;
   return {
-      {"weights", "weights", m.weights, m.gradients > 0 ? "fp32" : ""},
+      {"weights", "weights", m.weights,
+       m.gradients == 0 ? ""
+       : in_bf16        ? "fp32, and a bf16 copy for the passes"
+                        : "fp32"},
       {"gradients", "gradients", m.gradients, "fp32, the step's sums"},
       {"optimizer", "optimizer", m.optimizer, "AdamW's two moments, fp32"},
-      {"reference", "reference model", m.reference, "as on disk; fp32 with sync_ref_model"},
-      {"rollout_share", "rollout weights", m.rollout_share, "fp32, this rank's part"},
+      {"reference", "reference model", m.reference,
+       on_cuda ? "as the policy computes; fp32 with sync_ref_model" : "as on disk; fp32 with sync_ref_model"},
+      {"rollout_share", "rollout weights", m.rollout_share, "this rank's part"},
       {"communication", "communication", m.communication, "gathered units, gradients under way"},
       {"activations", "activations", m.activations, plan.batch},
       {"logits", "logits", m.head, "a chunk and what the head keeps"},
@@ -37,7 +42,8 @@ std::vector<MemoryLine> memory_lines(const JobPlan& plan) {
        fmt::format("{} a sequence of full length, {} for all in flight", format_bytes(m.kv_cache_one_sequence),
                    format_bytes(m.kv_cache_wanted))},
       {"host", "staging", m.host, "single tensors while loading and saving"},
-      {"process", "runtime", plan.process, "code, libraries, tokenizer, data: as in this process"},
+      {"process", "runtime", plan.process,
+       on_cuda ? "an allowance for CUDA and its libraries" : "code, libraries, tokenizer, data: as in this process"},
   };
 }
 

@@ -32,6 +32,8 @@ struct JobPlan {
 
   MemoryPlan memory;
   double process = 0;                   // code, libraries, tokenizer and data of a rank
+  Device device;                        // of the ranks
+  DType compute_dtype = DType::kF32;    // of their matrix products
   std::optional<double> device_memory;  // of a rank; none: no limit is known
   std::string device_memory_origin;     // "--device-memory", "this machine's 16 GB for 2 ranks"
   std::string advice;                   // when it does not fit
@@ -90,6 +92,9 @@ void print_plan(const config::CommonConfig& config, const JobPlan& plan, const s
 /// Peak and bandwidths of the configuration, else measured here. Throws Error(kUsage) for a peak that is no number.
 void set_speed(const config::CommonConfig& config, const ExecContext& ctx, JobPlan& plan);
 
+/// Where the job runs: --device, with a GPU that need not be here when the job is only planned. Throws Error(kUsage).
+Device device_of_job(const config::CommonConfig& config);
+
 /// Sets the memory that a rank has: --device_memory; else, unless a layout of other nodes is planned, its part of this machine.
 void set_device_memory(const config::CommonConfig& config, JobPlan& plan);
 
@@ -99,8 +104,9 @@ bool holds_dimensions_alone(const std::string& model_folder);
 /// Bytes a second that all threads together read, measured in about 30 ms.
 double measure_memory_bandwidth(ThreadPool& threads);
 
-/// Resident memory of this process that is its own, and the whole of this machine (its swap included) or its control group.
-double process_bytes();
+/// What a process takes beside the plan's classes: resident memory of this one; on CUDA an allowance for the driver and the libraries.
+double process_bytes(Device device);
+/// The whole of this machine (its swap included) or its control group.
 double machine_bytes();
 
 }  // namespace r1::plan

@@ -14,8 +14,12 @@
 #include "base/profile.h"
 #include "base/strings.h"
 #include "base/thread_pool.h"
+#include "comm/topology.h"
+#include "ops/device_context.h"
 #include "ops/peak.h"
 #include "plan/job_plan.h"
+#include "tensor/cuda_module.h"
+#include "tensor/device_choice.h"
 
 namespace r1::plan {
 
@@ -37,7 +41,11 @@ double measure_memory_bandwidth(ThreadPool& threads) {
   return sums[0] > 0 ? best : 0;
 }
 
-double process_bytes() {
+// A context with the libraries that training opens; not measured: a GPU says what is free when the job starts.
+constexpr double kCudaProcessBytes = 1 << 30;
+
+double process_bytes(Device device) {
+  if (device.kind == DeviceKind::kCuda) return kCudaProcessBytes;
   std::ifstream status("/proc/self/status");
   double bytes = 0;
   for (std::string key; status >> key;) {
@@ -64,9 +72,14 @@ double machine_bytes() {
 void set_speed(const config::CommonConfig& config, const ExecContext& ctx, JobPlan& plan) {
   RankSpeed& speed = plan.speed;
   if (config.peak_tflops == "measured") {
-    speed.peak_flops = ops::peak_flops(ctx);
+    if (plan.device.kind == DeviceKind::kCuda) {
+      if (count_cuda_devices() == 0) return;  // nothing to measure: no times without --peak_tflops
+      speed.peak_flops = ops::peak_flops(*ops::make_context(plan.device, 1), plan.compute_dtype);
+    } else {
+      speed.peak_flops = ops::peak_flops(ctx);
+    }
     speed.origin = "measured here";
-    if (plan.generation_bytes > 0) speed.memory_bandwidth = measure_memory_bandwidth(ctx.threads());
+    if (plan.generation_bytes > 0 && plan.device.kind == DeviceKind::kCpu) speed.memory_bandwidth = measure_memory_bandwidth(ctx.threads());
   } else {
     const auto given = parse_double(config.peak_tflops);
     if (!given || !(*given > 0)) {
@@ -80,10 +93,21 @@ void set_speed(const config::CommonConfig& config, const ExecContext& ctx, JobPl
   if (config.link_bandwidth) speed.link_bandwidth = static_cast<double>(config.link_bandwidth->bytes);
 }
 
+Device device_of_job(const config::CommonConfig& config) {
+  const std::string_view choice = config::enum_names(config.device)[static_cast<std::size_t>(config.device)];
+  return config.planning() ? planned_device(choice) : choose_device(choice, comm::topology_from_environment().local_rank);
+}
+
 void set_device_memory(const config::CommonConfig& config, JobPlan& plan) {
   if (config.device_memory) {
     plan.device_memory = static_cast<double>(config.device_memory->bytes);
     plan.device_memory_origin = "--device_memory";
+  } else if (plan.device.kind == DeviceKind::kCuda) {  // without a GPU here no limit is known
+    R1CudaDevice found{};
+    if (config.nodes || config.ntasks_per_node || count_cuda_devices() == 0) return;
+    check_cuda(cuda_module().describe_device(plan.device.index, &found), "the GPU's memory");
+    plan.device_memory = static_cast<double>(found.total_bytes);
+    plan.device_memory_origin = found.name;
   } else if (!config.nodes && !config.ntasks_per_node) {
     plan.device_memory = machine_bytes() / plan.ranks_per_node;
     plan.device_memory_origin =

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <numeric>
+#include <optional>
 
 #include "base/error.h"
 #include "comm/planned_communicator.h"
@@ -11,6 +12,7 @@
 #include "engine/kv_cache.h"
 #include "models/registry.h"
 #include "ops/copy.h"
+#include "ops/planned_cuda.h"
 #include "plan/recorder.h"
 
 namespace r1::plan {
@@ -25,16 +27,19 @@ std::int64_t sum(std::span<const std::int64_t> values) { return std::accumulate(
 
 /// A process with nothing in it yet.
 struct DryProcess {
-  DryProcess(std::int64_t tokens, const EngineShape& engine, int num_threads) {
+  DryProcess(std::int64_t tokens, const EngineShape& engine, int num_threads, Device device) {
     // The tables that kernels read: i64 per token of a batch, i32 per block of a sequence.
     const std::int64_t tables = std::max(8 * (tokens + 1), 4 * engine.num_sequences * (engine.max_model_len / kBlockSize + 2));
     auto memory = std::make_unique<Recorder>(std::max(2 * kPage, 2 * static_cast<std::size_t>(tables)));
     recorder = memory.get();
-    ctx = make_unbacked_context(std::move(memory), num_threads);
+    const bool on_cuda = device.kind == DeviceKind::kCuda;
+    if (on_cuda) cuda_ops.emplace();
+    ctx = make_unbacked_context(std::move(memory), num_threads, on_cuda ? Backend::kCuda : Backend::kCpu);
     recorder->attach(ctx->allocator());
   }
   double allocated() const { return bytes(recorder->in_use()); }
 
+  std::optional<ops::PlannedCudaOps> cuda_ops;
   std::unique_ptr<ExecContext> ctx;
   Recorder* recorder = nullptr;  // the context's
 };
@@ -60,9 +65,9 @@ Batch make_batch(const ExecContext& ctx, std::span<const std::int64_t> lengths, 
 }
 
 /// Of all layers, for one sequence of full length and for all in flight.
-void add_cache_sizes(const EngineShape& shape, const models::CausalLM& model, MemoryPlan& plan) {
+void add_cache_sizes(const EngineShape& shape, const models::CausalLM& model, DType dtype, MemoryPlan& plan) {
   const std::int64_t blocks = (shape.max_model_len + kBlockSize - 1) / kBlockSize;
-  plan.kv_cache_one_sequence = bytes(blocks * engine::kv_block_bytes(model, kBlockSize));
+  plan.kv_cache_one_sequence = bytes(blocks * engine::kv_block_bytes(model, kBlockSize, dtype));
   plan.kv_cache_wanted = plan.kv_cache_one_sequence * shape.num_sequences;
 }
 
@@ -76,7 +81,7 @@ std::int64_t cache_bytes(const EngineShape& shape, const MemoryPlan& plan, doubl
 
 std::unique_ptr<engine::Engine> make_engine(const DryProcess& process, models::CausalLM& model, nn::UnitRunner& runner,
                                             const EngineShape& shape, MemoryPlan& plan) {
-  add_cache_sizes(shape, model, plan);
+  add_cache_sizes(shape, model, runner.activation_dtype(), plan);
   engine::EngineOptions options;
   options.max_model_len = shape.max_model_len;
   options.max_num_sequences = shape.num_sequences;
@@ -133,7 +138,7 @@ class DryTraining {
  public:
   explicit DryTraining(const TrainingShape& shape)
       : shape_(shape),
-        process_(most_tokens(shape), shape.is_grpo && shape.generates ? shape.rollout : EngineShape{}, shape.num_threads),
+        process_(most_tokens(shape), shape.is_grpo && shape.generates ? shape.rollout : EngineShape{}, shape.num_threads, shape.device),
         communicator_(comm::make_planned_communicator(0, shape.num_ranks)),
         model_(models::make_model(shape.model)) {
     nn::ParameterSet& parameters = model_->parameters();
@@ -172,7 +177,7 @@ class DryTraining {
   void make_reference() {
     const double before = process_.allocated();
     reference_ = models::make_model(shape_.model);
-    reference_store_ = std::make_unique<parallel::InferenceStore>(*process_.ctx, reference_->parameters(), parallel::WeightStorage::kStored,
+    reference_store_ = std::make_unique<parallel::InferenceStore>(*process_.ctx, reference_->parameters(), shape_.reference_storage,
                                                                   shape_.reference_dtype);
     reference_runner_ = std::make_unique<nn::UnitRunner>(reference_->parameters(), *reference_store_);
     plan_.reference = process_.allocated() - before;
@@ -181,8 +186,9 @@ class DryTraining {
   void make_rollout_share() {
     const double before = process_.allocated();
     share_ = models::make_model(shape_.model, {0, shape_.rollout_tensor_parallel_size});
-    share_store_ =
-        std::make_unique<parallel::InferenceStore>(*process_.ctx, share_->parameters(), parallel::WeightStorage::kF32, DType::kF32);
+    const bool in_bf16 = shape_.store.working_dtype == DType::kBF16;
+    share_store_ = std::make_unique<parallel::InferenceStore>(
+        *process_.ctx, share_->parameters(), in_bf16 ? parallel::WeightStorage::kBF16 : parallel::WeightStorage::kF32, DType::kF32);
     plan_.rollout_share = process_.allocated() - before;
   }
 
@@ -296,7 +302,7 @@ class DryTraining {
     plan_.activations = plan_.allocated_peak - plan_.weights - plan_.optimizer - plan_.gradients - plan_.communication - plan_.head -
                         plan_.reference - plan_.rollout_share - plan_.kv_cache;
     plan_.reuse = bytes(stats.bytes_reserved) - plan_.allocated_peak;
-    plan_.host = host_bytes(model_->parameters(), shape_.num_ranks);
+    if (shape_.device.kind == DeviceKind::kCpu) plan_.host = host_bytes(model_->parameters(), shape_.num_ranks);
     plan_.logits_chunk = logits_chunk(shape_.model, shape_.labelled_tokens >= 0 ? shape_.labelled_tokens : sum(shape_.sequence_lengths));
     plan_.peak_phase = peak.phase;
     return plan_;
@@ -369,21 +375,21 @@ MemoryPlan plan_inference(const InferenceShape& shape) {
   if (stages > shape.model.num_hidden_layers)
     fail(ErrorKind::kUsage, "{} pipeline stages for {} layers: expected at most one stage a layer", stages, shape.model.num_hidden_layers);
   MemoryPlan plan;
-  DryProcess process(1, shape.engine, shape.num_threads);  // first: the model's weights live in its allocator
+  DryProcess process(1, shape.engine, shape.num_threads, shape.device);  // first: the model's weights live in its allocator
   const auto whole = models::make_model(shape.model);
   plan.num_parameters = bytes(whole->parameters().num_elements());
-  add_cache_sizes(shape.engine, *whole, plan);
   std::vector<double> units(whole->parameters().units().size(), 0);
   whole->parameters().for_each([&](nn::Parameter& parameter) {
     units[static_cast<std::size_t>(parameter.unit)] += weight_bytes(parameter, shape, storage_of(parameter, shape));
   });
+  parallel::InferenceStore store(*process.ctx, whole->parameters(), shape.storage, shape.stored_dtype);
+  add_cache_sizes(shape.engine, *whole, store.activation_dtype(), plan);
   const double weights = largest_stage(units, stages);
   const double share = 1.0 / (stages * std::min(shape.tensor_parallel_size, shape.model.num_key_value_heads));
   plan.kv_cache_one_sequence *= share;
   plan.kv_cache_wanted *= share;
 
   // The pass: on one rank as it is; a rank of a group holds full rows of the activations too, and no more than one rank would.
-  parallel::InferenceStore store(*process.ctx, whole->parameters(), shape.storage, shape.stored_dtype);
   nn::UnitRunner runner(whole->parameters(), store);
   process.recorder->begin_phase("prefill");
   const double of_weights = process.allocated();
@@ -400,7 +406,7 @@ MemoryPlan plan_inference(const InferenceShape& shape) {
   plan.activations = bytes(peak.bytes) - of_weights - whole_cache.kv_cache;
   plan.allocated_peak = plan.weights + plan.kv_cache + plan.activations;
   plan.reuse = bytes(process.ctx->allocator().stats().bytes_reserved) - bytes(peak.bytes);
-  plan.host = host_bytes(whole->parameters(), 1);
+  if (shape.device.kind == DeviceKind::kCpu) plan.host = host_bytes(whole->parameters(), 1);
   plan.logits_chunk = 4 * bytes(shape.model.vocab_size) * shape.engine.num_sequences;
   plan.peak_phase = peak.phase;
   return plan;

@@ -28,6 +28,7 @@ struct TrainingShape {
   models::ModelConfig model;
   parallel::StoreOptions store;
   int num_ranks = 1, num_threads = 1;
+  Device device;  // of the planned machine
   bool gradient_checkpointing = false;
   std::vector<std::int64_t> sequence_lengths;                  // of the largest micro-batch
   std::int64_t labelled_tokens = -1;                           // of it: positions that the head computes; -1: all
@@ -37,7 +38,8 @@ struct TrainingShape {
   // GRPO:
   bool is_grpo = false;
   bool has_reference = false;
-  DType reference_dtype = DType::kF32;   // that its matrices are stored in
+  parallel::WeightStorage reference_storage = parallel::WeightStorage::kF32;
+  DType reference_dtype = DType::kF32;   // what kStored means for it
   bool generates = true;                 // false: other ranks do
   int rollout_tensor_parallel_size = 1;  // ranks that share the weights while generating
   EngineShape rollout;
@@ -50,6 +52,7 @@ struct InferenceShape {
   DType stored_dtype = DType::kF32;
   int tensor_parallel_size = 1, pipeline_parallel_size = 1;
   int num_threads = 1;
+  Device device;  // of the planned machine
   EngineShape engine;
 };
 
@@ -64,7 +67,7 @@ struct MemoryPlan {
   double communication = 0;   // gathered units, gradients under way
   double allocated_peak = 0;  // what the allocator's peak counter shows
   double reuse = 0;           // freed blocks that the allocator keeps while there is room
-  double host = 0;            // copies of single parameters while loading and saving, reductions of the norm
+  double host = 0;            // on the CPU: copies of single parameters while loading and saving, reductions of the norm
   std::string peak_phase;     // "forward", "backward", "rollout", …
 
   double logits_chunk = 0;                                // the largest there is, whether or not it is there at the peak

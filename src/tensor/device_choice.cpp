@@ -35,4 +35,6 @@ Device choose_device(std::string_view choice, int local_rank) {
        gpu ? "a GPU was given to this process (" + *gpu + ")" : std::string("--device cuda was asked for"), problem);
 }
 
+Device planned_device(std::string_view choice) { return choice == "cuda" ? Device{DeviceKind::kCuda, 0} : choose_device(choice); }
+
 }  // namespace r1

@@ -14,4 +14,7 @@ namespace r1 {
 /// local_rank: this process among those of its node; they take the visible devices in turn.
 Device choose_device(std::string_view choice, int local_rank = 0);
 
+/// The same for a job that is only planned here: "cuda" needs no GPU.
+Device planned_device(std::string_view choice);
+
 }  // namespace r1

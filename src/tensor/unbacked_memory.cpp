@@ -16,9 +16,9 @@ void UnbackedMemory::release(void* memory, std::size_t bytes) noexcept {
   if (is_backed(memory)) pages_->release(memory, bytes);
 }
 
-std::unique_ptr<ExecContext> make_unbacked_context(std::unique_ptr<UnbackedMemory> memory, int num_threads) {
+std::unique_ptr<ExecContext> make_unbacked_context(std::unique_ptr<UnbackedMemory> memory, int num_threads, Backend backend) {
   R1_ASSERT(num_threads >= 1, "a plan needs the number of threads");
-  return std::make_unique<ExecContext>(Backend::kCpu, std::move(memory), -num_threads);
+  return std::make_unique<ExecContext>(backend, std::move(memory), -num_threads);
 }
 
 }  // namespace r1

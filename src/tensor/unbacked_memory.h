@@ -28,7 +28,8 @@ class UnbackedMemory : public MemorySource {
   std::uintptr_t next_ = kFirstUnbackedAddress;
 };
 
-/// The CPU backend on such memory, as it would run with num_threads (at least 1) threads.
-std::unique_ptr<ExecContext> make_unbacked_context(std::unique_ptr<UnbackedMemory> memory, int num_threads);
+/// A backend on such memory, as it would run with num_threads (at least 1) threads; for kCuda ops/planned_cuda.h has the ops.
+std::unique_ptr<ExecContext> make_unbacked_context(std::unique_ptr<UnbackedMemory> memory, int num_threads,
+                                                   Backend backend = Backend::kCpu);
 
 }  // namespace r1

@@ -1,11 +1,9 @@
 #include "train/model_setup.h"
 
-#include "comm/topology.h"
 #include "hub/resolve.h"
 #include "models/registry.h"
 #include "plan/job_plan.h"
 #include "preflight/checks.h"
-#include "tensor/device_choice.h"
 #include "train/run_checkpoints.h"
 #include "train/training_setup.h"
 
@@ -13,8 +11,7 @@ namespace r1::train {
 
 ModelSetup open_model(const config::CommonConfig& common, const config::TrainerConfig& config, const config::ModelArgs& args) {
   ModelSetup setup;
-  setup.device = choose_device(config::enum_names(common.device)[static_cast<std::size_t>(common.device)],
-                               comm::topology_from_environment().local_rank);
+  setup.device = plan::device_of_job(common);
   note_bf16(config, setup.device);
   if (!continues_run(config)) preflight::check_output_dir(config);
   setup.model_folder = hub::resolve(hub::Repository::kModel, args.model_name_or_path, args.model_revision);

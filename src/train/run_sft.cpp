@@ -300,7 +300,7 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator, 
   const TrainResult result = trainer.run();
   show_preview(preview, setup, parts, result.global_step, training_report.completions());
   if (!is_first_rank) return;
-  log::info("{} steps in {}: {:.0f} tokens/s, {:.0f} % of this machine's fp32 peak; first step done {} after the start", result.global_step,
+  log::info("{} steps in {}: {:.0f} tokens/s, {:.0f} % of this machine's peak; first step done {} after the start", result.global_step,
             format_seconds(result.train_runtime), result.tokens_per_second, 100 * result.mean_fraction_of_peak,
             format_seconds(result.first_step_seconds));
   log::info("memory: {} taken by tensors at the highest, {} planned",

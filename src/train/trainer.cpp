@@ -142,7 +142,7 @@ Trainer::StepOutcome Trainer::train_step(std::int64_t step) {
 
 void Trainer::log_step(std::int64_t step, const StepOutcome& outcome) {
   if (!is_first_rank()) return;
-  const double peak = ops::peak_flops(parts_.ctx) * parts_.store.communicator().world_size();
+  const double peak = ops::peak_flops(parts_.ctx, parts_.runner.activation_dtype()) * parts_.store.communicator().world_size();
   report::MetricRow row;
   row.set("loss", interval_losses_ > 0 ? interval_loss_ / static_cast<double>(interval_losses_) : outcome.loss);
   row.set("grad_norm", outcome.grad_norm);
@@ -283,7 +283,8 @@ TrainResult Trainer::run() {
       state.loss = outcome.loss;
       state.reward = outcome.metrics.number("reward");
       state.tokens_per_second = static_cast<double>(work.num_tokens) / outcome.seconds;
-      state.fraction_of_peak = work.flops / outcome.seconds / (ops::peak_flops(parts_.ctx) * parts_.store.communicator().world_size());
+      state.fraction_of_peak = work.flops / outcome.seconds /
+                               (ops::peak_flops(parts_.ctx, parts_.runner.activation_dtype()) * parts_.store.communicator().world_size());
       progress.update(state);
     }
     const bool is_logged = options_.logging_steps > 0 && (done % options_.logging_steps == 0 || (done == 1 && options_.logging_first_step));
@@ -302,7 +303,8 @@ TrainResult Trainer::run() {
   if (totals_.timed_seconds > 0) {
     result.tokens_per_second = static_cast<double>(totals_.timed_tokens) / totals_.timed_seconds;
     result.mean_fraction_of_peak =
-        totals_.timed_flops / totals_.timed_seconds / (ops::peak_flops(parts_.ctx) * parts_.store.communicator().world_size());
+        totals_.timed_flops / totals_.timed_seconds /
+        (ops::peak_flops(parts_.ctx, parts_.runner.activation_dtype()) * parts_.store.communicator().world_size());
   }
   const comm::CollectiveCounter traffic = parts_.store.communicator().counters().total();
   result.communication_seconds = traffic.wait_seconds;

@@ -54,6 +54,7 @@ plan::TrainingShape common_shape(const Config& config, const PlanInputs& inputs)
   shape.store = store_options(config, inputs.device);
   shape.num_ranks = config.num_trainers;
   shape.num_threads = std::max(1, config.num_threads);
+  shape.device = inputs.device;
   shape.gradient_checkpointing = config.gradient_checkpointing;
   return shape;
 }
@@ -64,9 +65,11 @@ plan::JobPlan common_plan(const Config& config, const PlanInputs& inputs, const 
   const Layout layout = layout_of(config, inputs.ranks_on_host);
   plan.model = fmt::format("{}: {}", inputs.model_folder, inputs.model.model_type);
   plan.nodes = layout.nodes;
+  plan.device = inputs.device;
+  plan.compute_dtype = shape.store.working_dtype;
   plan.ranks_per_node = layout.ranks_per_node;
   plan.layout = name_of(config, config.num_trainers);
-  plan.process = plan::process_bytes() + (config.world_size > 1 ? kMpiBytes : 0);
+  plan.process = plan::process_bytes(inputs.device) + (config.world_size > 1 && inputs.device.kind == DeviceKind::kCpu ? kMpiBytes : 0);
   plan.steps = inputs.max_steps;
   plan.recompute_factor = config.gradient_checkpointing ? 4.0 / 3 : 1;
   plan.memory = plan::plan_training(shape);
@@ -188,8 +191,9 @@ void add_generators(const config::GrpoConfig& config, const PlanInputs& inputs, 
                     plan::JobPlan& plan) {
   plan::InferenceShape shape;
   shape.model = inputs.model;
-  shape.storage = parallel::WeightStorage::kF32;
+  shape.storage = computes_in_bf16(config, inputs.device) ? parallel::WeightStorage::kBF16 : parallel::WeightStorage::kF32;
   shape.num_threads = std::max(1, config.num_threads);
+  shape.device = inputs.device;
   shape.engine = rollout;
   const auto with_parts = [&](int parts) {
     shape.tensor_parallel_size = parts;
@@ -203,7 +207,8 @@ void add_generators(const config::GrpoConfig& config, const PlanInputs& inputs, 
       config.num_generators, config.num_generators == 1 ? "" : "s",
       config.rollout_tensor_parallel_size > 1 ? fmt::format(" ({} share the weights)", config.rollout_tensor_parallel_size) : "");
   // Each trainer sends what it answers for, once.
-  plan.memory.rollout_traffic = 4 * plan.memory.num_parameters / config.num_trainers;
+  plan.memory.rollout_traffic =
+      static_cast<double>(size_of(store_options(config, inputs.device).working_dtype)) * plan.memory.num_parameters / config.num_trainers;
   if (plan.fits() || plan.needed() > *plan.device_memory) return;
   plan.advice = "more generators with a larger --rollout_tensor_parallel_size, or a smaller model";
   for (int parts = 2 * config.rollout_tensor_parallel_size; parts <= config.num_generators; parts *= 2) {
@@ -224,9 +229,9 @@ plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inpu
   const std::int64_t trained = longest - 1;  // the last token is a label alone
   shape.is_grpo = true;
   shape.has_reference = config.beta > 0;
-  shape.reference_dtype = reference_storage(config, inputs.device) == parallel::WeightStorage::kStored
-                              ? checkpoint::stored_dtype(inputs.model_folder, inputs.model.torch_dtype)
-                              : DType::kF32;
+  shape.reference_storage = reference_storage(config, inputs.device);
+  if (shape.reference_storage == parallel::WeightStorage::kStored)
+    shape.reference_dtype = checkpoint::stored_dtype(inputs.model_folder, inputs.model.torch_dtype);
   shape.sequence_lengths.assign(static_cast<std::size_t>(config.per_device_train_batch_size), trained);
   shape.labelled_tokens = std::int64_t{config.per_device_train_batch_size} * (longest - longest_prompt);
   const std::int64_t micro_batches = (completions + config.per_device_train_batch_size - 1) / config.per_device_train_batch_size;
@@ -247,7 +252,7 @@ plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inpu
   rollout.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
   if (config.device_memory) {
     rollout.device_memory = config.device_memory->bytes;
-  } else if (!config.nodes && !config.ntasks_per_node) {
+  } else if (!config.nodes && !config.ntasks_per_node && inputs.device.kind == DeviceKind::kCpu) {
     rollout.device_memory = engine::available_host_bytes() / std::max(1, inputs.ranks_on_host);
   }
 

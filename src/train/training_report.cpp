@@ -84,7 +84,7 @@ void TrainingReport::write(const std::string& path, const std::vector<report::Lo
   }
   page.headline.push_back({"steps", std::to_string(result.global_step), format_seconds(result.train_runtime)});
   page.headline.push_back({"tokens/s", fmt::format("{:.0f}", result.tokens_per_second),
-                           fmt::format("{:.0f} % of the fp32 peak measured here", 100 * result.mean_fraction_of_peak)});
+                           fmt::format("{:.0f} % of the peak measured here", 100 * result.mean_fraction_of_peak)});
   page.headline.push_back({"first step", format_seconds(result.first_step_seconds), "after the start of the process"});
   page.notes = notes_;
   page.tables = tables_;

@@ -28,11 +28,11 @@ std::int64_t interval(config::IntervalStrategy strategy, double steps, std::int6
 }  // namespace
 
 bool computes_in_bf16(const config::TrainerConfig& config, Device device) {
-  return (config.bf16 || config.accelerate.bf16) && device.kind == DeviceKind::kCuda;
+  return config.bf16 && device.kind == DeviceKind::kCuda;  // mixed_precision: bf16 has become bf16: true (config/loader)
 }
 
 void note_bf16(const config::TrainerConfig& config, Device device) {
-  if (!(config.bf16 || config.accelerate.bf16) || computes_in_bf16(config, device)) return;
+  if (!config.bf16 || computes_in_bf16(config, device)) return;
   log::notice("bf16: true: the CPU computes in fp32; weights and optimizer state are fp32 anyway");
 }
 

@@ -10,6 +10,7 @@
 
 #include "ops/cuda_layout.h"
 #include "tensor/cuda_abi.h"
+#include "tests/support/widened_ops.h"
 
 namespace r1::test {
 namespace {
@@ -58,23 +59,19 @@ const char* copy(std::int32_t device, R1CudaCopy kind, void* to, std::size_t to_
   return nullptr;
 }
 
-const ops::OpTable& cpu_table() {
-  static const auto context = make_cpu_context(1);
-  return ops::op_table(*context);
-}
-
-/// R1_STAND_IN_WRONG=swiglu: that op has a fault, as a kernel might.
+/// R1_STAND_IN_WRONG=swiglu: that op has a fault, as a kernel might. "swiglu without bf16": a kernel that was not built for it.
 void wrong_swiglu(const ExecContext& ctx, const Tensor& gate_up, Tensor& out) {
-  cpu_table().swiglu(ctx, gate_up, out);
+  widened_cpu_table().swiglu(ctx, gate_up, out);
   Tensor first = out.rows(0, 1);
   cpu_table().fill(ctx, first, 3);
 }
 
 const ops::OpTable& module_table() {
   static const ops::OpTable table = [] {
-    ops::OpTable entries = cpu_table();
+    ops::OpTable entries = widened_cpu_table();
     const char* wrong = std::getenv("R1_STAND_IN_WRONG");
     if (wrong != nullptr && std::strcmp(wrong, "swiglu") == 0) entries.swiglu = wrong_swiglu;
+    if (wrong != nullptr && std::strcmp(wrong, "swiglu without bf16") == 0) entries.swiglu = cpu_table().swiglu;
     return entries;
   }();
   return table;

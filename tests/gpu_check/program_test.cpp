@@ -78,8 +78,9 @@ TEST_F(GpuCheck, FailsWithTheNameOfAWrongKernel) {
 }
 
 TEST_F(GpuCheck, FailsWhenOneOfOurKernelsDoesNotRun) {
-  // The stand-in's ops take no bf16: as if a kernel had not been built for it.
-  const ProgramResult done = run({"--dtypes", "bfloat16", "--only", "parity", "--ops", "swiglu"}, kOnTheStandIn);
+  auto env = kOnTheStandIn;
+  env["R1_STAND_IN_WRONG"] = "swiglu without bf16";
+  const ProgramResult done = run({"--dtypes", "bfloat16", "--only", "parity", "--ops", "swiglu"}, env);
   EXPECT_EQ(done.exit_code, 1) << done.out;
   EXPECT_THAT(line(kParity, "our own kernels")["text"].get<std::string>(), HasSubstr("swiglu (bfloat16)"));
 }
@@ -101,8 +102,10 @@ TEST_F(GpuCheck, RunsTheProgramsOnTheDeviceBesideTheCpu) {
   const ProgramResult done = run({"--only", "programs"}, kOnTheStandIn);
   EXPECT_EQ(done.exit_code, 0) << done.out << done.err;
   const std::string programs = "programs on the device beside the CPU";
-  for (const char* name : {"training: losses of four steps", "training: the same bytes twice",
-                           "two ranks on one GPU, ZeRO-3 through host memory", "greedy generation: rows with the CPU's text"}) {
+  for (const char* name : {"training in fp32: losses of four steps", "training in fp32: the same bytes twice",
+                           "two ranks on one GPU, ZeRO-3 in fp32 through host memory", "training in bf16: losses of four steps",
+                           "training in bf16: the same bytes twice", "two ranks on one GPU, ZeRO-3 in bf16 through host memory",
+                           "greedy generation: rows with the CPU's text"}) {
     EXPECT_EQ(line(programs, name)["outcome"], "passed") << name;
   }
 }
@@ -112,7 +115,7 @@ TEST_F(GpuCheck, FindsAWrongKernelInTheProgramsToo) {
   env["R1_STAND_IN_WRONG"] = "swiglu";
   const ProgramResult done = run({"--only", "programs", "--fixtures", "/nonexistent"}, env);
   EXPECT_EQ(done.exit_code, 1) << done.out;
-  EXPECT_EQ(line("programs on the device beside the CPU", "training: losses of four steps")["outcome"], "failed");
+  EXPECT_EQ(line("programs on the device beside the CPU", "training in fp32: losses of four steps")["outcome"], "failed");
   EXPECT_EQ(line("fixtures: forward and backward beside PyTorch", "fixtures")["outcome"], "not run");
 }
 
@@ -120,7 +123,7 @@ TEST_F(GpuCheck, MeasuresOpsAndStepsOfAModel) {
   const ProgramResult done = run({"--only", "speed", "--dtypes", "float32", "--quick"}, kOnTheStandIn);
   EXPECT_EQ(done.exit_code, 0) << done.out << done.err;
   EXPECT_EQ(line("ceilings of this device", "copy")["outcome"], "measured");
-  EXPECT_EQ(line("ceilings of this device", "matrix product, bfloat16")["outcome"], "not run") << "the stand-in has none";
+  EXPECT_EQ(line("ceilings of this device", "matrix product, bfloat16, 64 x 64 x 64")["outcome"], "measured");
   EXPECT_EQ(line("ops of a training step and of a decode step", "swiglu, float32")["outcome"], "measured");
   const std::string steps = "steps of a model with 0.63 M parameters, random weights";
   for (const char* name : {"SFT step, sequences of 64", "decoding, bfloat16, batch 1", "decoding, bfloat16, batch 32",

@@ -55,15 +55,9 @@ class Programs {
                                    {"init-model", "--config", places_.root + "/recipes/tiny/config.json", "--tokenizer",
                                     places_.root + "/assets/chain", "--output", model(), "--init", "scaled", "--embedding_std", "0.1"});
     if (made.exit_code != 0) return report_.line("a tiny model", Outcome::kFailed, tail_of(made.output));
-    const std::vector<std::string> sft = {"sft", "--per_device_train_batch_size=4"}, one_rank = {"sft", "--per_device_train_batch_size=8"};
-    if (!train("cpu", "cpu", sft) || !train("cuda", "cuda", sft)) return;
-    compare_losses("training: losses of four steps", "cuda", "cpu");
-    if (train("again", "cuda", sft)) {
-      const bool same = read_file(folder("cuda") + "/model.safetensors") == read_file(folder("again") + "/model.safetensors");
-      report_.line("training: the same bytes twice", same ? Outcome::kPassed : Outcome::kFailed,
-                   same ? "model.safetensors" : "two runs with one seed gave two models");
-    }
-    two_ranks(sft, one_rank);
+    if (!train("cpu", "cpu", {"sft", "--per_device_train_batch_size=4"})) return;
+    training_in("fp32", "--bf16=false", 2e-3);  // sums in another order drift apart over four steps of a large learning rate
+    training_in("bf16", "--bf16=true", 3e-2);   // and activations have 8 bits
     generation();
   }
 
@@ -84,15 +78,26 @@ class Programs {
     return done.exit_code == 0;
   }
 
-  // f32 on both sides; sums in another order drift apart over four steps of a large learning rate.
-  void compare_losses(const std::string& what, const std::string& found, const std::string& expected) {
+  void training_in(const std::string& dtype, const std::string& flag, double tolerance) {
+    const std::vector<std::string> sft = {"sft", "--per_device_train_batch_size=4", flag};
+    if (!train("cuda", "cuda", sft)) return;
+    compare_losses("training in " + dtype + ": losses of four steps", "cuda", "cpu", tolerance);
+    if (train("again", "cuda", sft)) {
+      const bool same = read_file(folder("cuda") + "/model.safetensors") == read_file(folder("again") + "/model.safetensors");
+      report_.line("training in " + dtype + ": the same bytes twice", same ? Outcome::kPassed : Outcome::kFailed,
+                   same ? "model.safetensors" : "two runs with one seed gave two models");
+    }
+    two_ranks(dtype, sft, {"sft", "--per_device_train_batch_size=8", flag}, tolerance);
+  }
+
+  void compare_losses(const std::string& what, const std::string& found, const std::string& expected, double tolerance) {
     const double difference = difference_of(losses_of(folder(found)), losses_of(folder(expected)));
-    report_.line(what, difference <= 2e-3 ? Outcome::kPassed : Outcome::kFailed,
+    report_.line(what, difference <= tolerance ? Outcome::kPassed : Outcome::kFailed,
                  fmt::format("largest relative difference {:.2e}", difference), {{"difference", difference}});
   }
 
-  void two_ranks(const std::vector<std::string>& two, const std::vector<std::string>& one) {
-    const std::string what = "two ranks on one GPU, ZeRO-3 through host memory";
+  void two_ranks(const std::string& dtype, const std::vector<std::string>& two, const std::vector<std::string>& one, double tolerance) {
+    const std::string what = "two ranks on one GPU, ZeRO-3 in " + dtype + " through host memory";
     if (!is_on_path("mpirun")) return report_.line(what, Outcome::kNotRun, "no mpirun");
     auto sharded = two;
     sharded.insert(sharded.end(), {"--accelerate_config", places_.root + "/accelerate_configs/zero3.yaml"});
@@ -101,7 +106,7 @@ class Programs {
     if (done.exit_code != 0) return report_.line(what, Outcome::kFailed, tail_of(done.output));
     if (done.output.find("pass through host memory") == std::string::npos)
       return report_.line(what, Outcome::kFailed, "the ranks did not say that they share a GPU");
-    if (train("one_rank", "cuda", one)) compare_losses(what, "ranks", "one_rank");
+    if (train("one_rank", "cuda", one)) compare_losses(what, "ranks", "one_rank", tolerance);
   }
 
   void generation() {

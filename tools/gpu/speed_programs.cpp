@@ -129,7 +129,7 @@ class Speeds {
         const Json job = {{"prompt_lengths", std::vector<std::int64_t>(static_cast<std::size_t>(batch), prompt)},
                           {"new_tokens", std::vector<std::int64_t>(static_cast<std::size_t>(batch), count)},
                           {"resident", batch},
-                          {"kv_cache_gib", quick_ ? 1 : 16}};
+                          {"kv_cache_gib", quick_ ? 0.03 : 16.0}};
         jobs += to_json_line(job) + "\n";
       }
     }

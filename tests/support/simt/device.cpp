@@ -1,5 +1,7 @@
 #include "tests/support/simt/device.h"
 
+#include "tests/support/widened_ops.h"
+
 #include <cstring>
 #include <stdexcept>
 
@@ -31,51 +33,11 @@ class SimtSource : public MemorySource {
   int depth_ = 0;
 };
 
-/// A matrix product of the CPU backend on tensors of any storage type: widened before, rounded after.
-Tensor widened_tensor(const ExecContext& ctx, const Tensor& x) {
-  if (x.dtype() == DType::kF32) return x;
-  return stored_tensor(ctx, x.shape(), floats_of(ctx, x), DType::kF32);
-}
-void store_rounded(const ExecContext& ctx, const Tensor& from, Tensor& to) {
-  if (to.dtype() == DType::kF32) return;
-  ops::from_host(ctx, ops::to_host(ctx, stored_tensor(ctx, to.shape(), floats_of(ctx, from), to.dtype())), to);
-}
-
-const ops::OpTable& cpu_table() {
-  static const auto context = make_cpu_context(1);
-  return ops::op_table(*context);
-}
-
-void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
-  Tensor result = widened_tensor(ctx, out), wide_bias;
-  if (bias != nullptr) wide_bias = widened_tensor(ctx, *bias);
-  cpu_table().linear(ctx, widened_tensor(ctx, x), widened_tensor(ctx, weight), bias != nullptr ? &wide_bias : nullptr, result);
-  store_rounded(ctx, result, out);
-}
-void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const Tensor& weight, Tensor& grad_x,
-                           ops::Accumulate accumulate) {
-  Tensor result = widened_tensor(ctx, grad_x);
-  cpu_table().linear_backward_input(ctx, widened_tensor(ctx, grad_out), widened_tensor(ctx, weight), result, accumulate);
-  store_rounded(ctx, result, grad_x);
-}
-void linear_backward_weight(const ExecContext& ctx, const Tensor& grad_out, const Tensor& x, Tensor& grad_weight, Tensor* grad_bias,
-                            ops::Accumulate accumulate) {
-  Tensor result = widened_tensor(ctx, grad_weight), bias;
-  if (grad_bias != nullptr) bias = widened_tensor(ctx, *grad_bias);
-  cpu_table().linear_backward_weight(ctx, widened_tensor(ctx, grad_out), widened_tensor(ctx, x), result,
-                                     grad_bias != nullptr ? &bias : nullptr, accumulate);
-  store_rounded(ctx, result, grad_weight);
-  if (grad_bias != nullptr) store_rounded(ctx, bias, *grad_bias);
-}
-
 }  // namespace
 
 const ops::OpTable& simt_table() {
   static const ops::OpTable table = [] {
-    ops::OpTable own = cpu_table();
-    own.linear = &linear;
-    own.linear_backward_input = &linear_backward_input;
-    own.linear_backward_weight = &linear_backward_weight;
+    ops::OpTable own = widened_cpu_table();
     own.rms_norm = &ops::simt_backend::rms_norm;
     own.add_rms_norm = &ops::simt_backend::add_rms_norm;
     own.rms_norm_backward = &ops::simt_backend::rms_norm_backward;

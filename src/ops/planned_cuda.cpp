@@ -1,0 +1,147 @@
+#include "ops/planned_cuda.h"
+
+#include <algorithm>
+
+namespace r1::ops {
+namespace planned {  // the ops' own names
+
+// As ops/cuda has them.
+constexpr std::int64_t kBlasWorkspaceBytes = std::int64_t{32} << 20;
+constexpr std::int64_t kLogitsBytes = std::int64_t{64} << 20;
+constexpr std::int64_t kBiasRows = 512, kNormRows = 32, kPositionsPerSplit = 512;
+
+static std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// A matrix product's workspace and the factor that is converted first.
+static void multiply(const ExecContext& ctx, const Tensor& x, const Tensor& other) {
+  Tensor converted;
+  if (x.dtype() != other.dtype()) converted = ctx.empty(x.shape(), other.dtype());
+  const Tensor workspace = ctx.empty({kBlasWorkspaceBytes}, DType::kU8);
+}
+
+static void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
+  Tensor added;
+  if (bias != nullptr && bias->dtype() != out.dtype()) added = ctx.empty(bias->shape(), out.dtype());
+  multiply(ctx, x, weight);
+}
+
+static void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const Tensor& weight, Tensor&, Accumulate) {
+  multiply(ctx, grad_out, weight);
+}
+
+static void linear_backward_weight(const ExecContext& ctx, const Tensor& grad_out, const Tensor& x, Tensor&, Tensor* grad_bias, Accumulate) {
+  multiply(ctx, grad_out, x);
+  if (grad_bias != nullptr) const Tensor parts = ctx.empty({ceil_div(grad_out.dim(0), kBiasRows), grad_out.dim(1)});
+}
+
+static void rms_norm_backward(const ExecContext& ctx, const Tensor&, const Tensor& x, const Tensor&, const Tensor&, Tensor&, Accumulate, Tensor&,
+                       Accumulate) {
+  const Tensor parts = ctx.empty({ceil_div(x.dim(0), kNormRows), x.dim(1)});
+}
+
+static void attention_backward(const ExecContext& ctx, const Tensor&, const Tensor& q, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                        const Tensor&, const AttentionHeads& heads, Tensor&, Tensor&, Tensor&) {
+  const Tensor deltas = ctx.empty({q.dim(0), heads.num_attention_heads});
+}
+
+static void paged_attention(const ExecContext& ctx, const Tensor& q, const Tensor& key_cache, const Tensor&, const Tensor&, const Tensor&,
+                     const Tensor& block_tables, const AttentionHeads& heads, Tensor&) {
+  const std::int64_t num_splits = ceil_div(block_tables.dim(1) * key_cache.dim(3), kPositionsPerSplit);
+  if (num_splits <= 1) return;
+  const Tensor partial_out = ctx.empty({q.dim(0), heads.num_attention_heads, num_splits, heads.head_dim});
+  const Tensor partial_stats = ctx.empty({q.dim(0), heads.num_attention_heads, num_splits, 2});
+}
+
+/// One chunk of logits and what is made of it.
+static void head_chunk(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, std::size_t workspace_bytes, bool with_gradients) {
+  const std::int64_t T = hidden.dim(0), V = weight.dim(0);
+  const std::int64_t bytes = workspace_bytes > 0 ? static_cast<std::int64_t>(workspace_bytes) : kLogitsBytes;
+  const std::int64_t columns = std::min(V, std::max<std::int64_t>(64, bytes / (4 * std::max<std::int64_t>(1, T)) / 64 * 64));
+  const bool is_rounded = hidden.dtype() != DType::kF32;
+  Tensor grad_hidden;
+  if (with_gradients && is_rounded) grad_hidden = ctx.empty(hidden.shape());
+  const Tensor logits = ctx.empty({T, columns});
+  multiply(ctx, hidden, weight);
+  if (!with_gradients) return;
+  Tensor grad_logits;
+  if (is_rounded) grad_logits = ctx.empty({T, columns}, hidden.dtype());
+  multiply(ctx, is_rounded ? grad_logits : logits, hidden);
+}
+
+static void linear_cross_entropy(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, const Tensor&, Tensor&, Tensor&,
+                          const std::optional<CrossEntropyGradients>& gradients, std::size_t workspace_bytes) {
+  const Tensor states = ctx.empty({hidden.dim(0), 4}, DType::kF64), lse = ctx.empty({hidden.dim(0)});
+  head_chunk(ctx, hidden, weight, workspace_bytes, gradients.has_value());
+}
+
+static void selected_log_probs(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, const Tensor&, float, Tensor&, Tensor*, Tensor*,
+                        std::size_t workspace_bytes) {
+  const Tensor states = ctx.empty({hidden.dim(0), 4}, DType::kF64);
+  head_chunk(ctx, hidden, weight, workspace_bytes, false);
+}
+
+static void selected_log_probs_backward(const ExecContext& ctx, const Tensor&, const Tensor& hidden, const Tensor& weight, const Tensor&, float,
+                                 const Tensor&, Tensor&, Tensor&, Accumulate, std::size_t workspace_bytes) {
+  head_chunk(ctx, hidden, weight, workspace_bytes, true);
+}
+
+static void log_probs_of_logits(const ExecContext& ctx, const Tensor& logits, const Tensor&, float, Tensor&, Tensor*) {
+  const Tensor states = ctx.empty({logits.dim(0), 4}, DType::kF64);
+}
+
+static void sample(const ExecContext& ctx, const Tensor& logits, std::span<const SamplingSettings>, const Tensor&, const Tensor&, const Tensor&,
+            Tensor&, Tensor* log_probs) {
+  const std::int64_t rows = logits.dim(0);
+  {
+    const Tensor settings = ctx.empty({rows, 5}, DType::kI32);
+    const Tensor scores = ctx.empty({rows, logits.dim(1)}), seen = ctx.empty({rows, ceil_div(logits.dim(1), 32)}, DType::kI32);
+  }
+  if (log_probs != nullptr) const Tensor temperatures = ctx.empty({rows}), states = ctx.empty({rows, 4}, DType::kF64);
+}
+
+static void sampling_probabilities(const ExecContext& ctx, const Tensor& logits, std::span<const SamplingSettings>, const Tensor&, const Tensor&,
+                            Tensor&) {
+  const Tensor scores = ctx.empty(logits.shape());
+}
+
+}  // namespace planned
+
+const OpTable& planned_cuda_table() {
+  static const OpTable table{
+      .linear = planned::linear,
+      .linear_int8 = [](const ExecContext& ctx, const Tensor& x, const Tensor&, const Tensor&, const Tensor*,
+                        Tensor&) { planned::multiply(ctx, x, x); },
+      .linear_backward_input = planned::linear_backward_input,
+      .linear_backward_weight = planned::linear_backward_weight,
+      .rms_norm = [](const ExecContext&, const Tensor&, const Tensor&, float, Tensor&, Tensor*) {},
+      .add_rms_norm = [](const ExecContext&, const Tensor&, const Tensor&, const Tensor&, float, Tensor&, Tensor&, Tensor*) {},
+      .rms_norm_backward = planned::rms_norm_backward,
+      .rope = [](const ExecContext&, Tensor&, const Tensor&, const Tensor&, const Tensor&, int, int, RopeStyle, RopeDirection) {},
+      .attention = [](const ExecContext&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const AttentionHeads&, Tensor&,
+                      Tensor*) {},
+      .attention_backward = planned::attention_backward,
+      .write_kv_cache = [](const ExecContext&, const Tensor&, const Tensor&, const Tensor&, const AttentionHeads&, Tensor&, Tensor&) {},
+      .paged_attention = planned::paged_attention,
+      .swiglu = [](const ExecContext&, const Tensor&, Tensor&) {},
+      .swiglu_backward = [](const ExecContext&, const Tensor&, const Tensor&, Tensor&) {},
+      .embedding = [](const ExecContext&, const Tensor&, const Tensor&, Tensor&) {},
+      .embedding_backward = [](const ExecContext&, const Tensor&, const Tensor&, Tensor&, Accumulate) {},
+      .linear_cross_entropy = planned::linear_cross_entropy,
+      .selected_log_probs = planned::selected_log_probs,
+      .selected_log_probs_backward = planned::selected_log_probs_backward,
+      .log_probs_of_logits = planned::log_probs_of_logits,
+      .fill = [](const ExecContext&, Tensor&, float) {},
+      .add = [](const ExecContext&, const Tensor&, const Tensor&, Tensor&) {},
+      .scale = [](const ExecContext&, Tensor&, float) {},
+      .copy = [](const ExecContext&, const Tensor&, Tensor&) {},
+      .cast = [](const ExecContext&, const Tensor&, Tensor&) {},
+      .sum_squares_blocks = [](const ExecContext&, const Tensor&, Tensor&) {},
+      .sum_blocks = [](const ExecContext&, const Tensor&, Tensor&) {},
+      .adamw = [](const ExecContext&, Tensor&, const Tensor&, Tensor&, Tensor&, const AdamWStep&, Tensor*) {},
+      .sample = planned::sample,
+      .sampling_probabilities = planned::sampling_probabilities,
+  };
+  return table;
+}
+
+}  // namespace r1::ops
