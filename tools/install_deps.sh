@@ -3,8 +3,14 @@
 # Prints what it installs; when nothing is missing it returns at once. --list prints the packages and installs nothing.
 set -euo pipefail
 
-# The libraries for .parquet files come last, out of a Python wheel; without a network they are left out with a note.
-arrow="$(dirname "${BASH_SOURCE[0]}")/install_arrow.sh"
+# What comes out of Python wheels is last: the libraries for .parquet files and, where nvcc is, the headers for attention through cuDNN.
+# Without a network they are left out with a note.
+fetch_from_wheels() {
+  local folder
+  folder="$(dirname "${BASH_SOURCE[0]}")"
+  "$folder/install_arrow.sh"
+  "$folder/install_cudnn_frontend.sh"
+}
 
 # A tool that is there by any route is enough: "command:package".
 tools=(g++:g++ gcc:gcc make:make cmake:cmake ninja:ninja-build pkg-config:pkg-config python3:python3 pip3:python3-pip jq:jq)
@@ -64,7 +70,10 @@ if ((${#missing[@]} == 0)); then
   for package in "${missing_if_offered[@]}"; do
     if apt-cache show "$package" >/dev/null 2>&1; then offered+=("$package"); fi
   done
-  if ((${#offered[@]} == 0)); then exec "$arrow"; fi
+  if ((${#offered[@]} == 0)); then
+    fetch_from_wheels
+    exit 0
+  fi
 fi
 
 as_root=(env)
@@ -83,7 +92,10 @@ run_apt update
 for package in "${missing_if_offered[@]}"; do
   if apt-cache show "$package" >/dev/null 2>&1; then missing+=("$package"); fi
 done
-if ((${#missing[@]} == 0)); then exec "$arrow"; fi
+if ((${#missing[@]} == 0)); then
+  fetch_from_wheels
+  exit 0
+fi
 echo "installing: ${missing[*]}"
 log="$(mktemp)"
 if ! run_apt install --no-install-recommends -y "${missing[@]}" >"$log" 2>&1; then
@@ -93,4 +105,4 @@ if ! run_apt install --no-install-recommends -y "${missing[@]}" >"$log" 2>&1; th
 fi
 rm -f "$log"
 echo "installed ${#missing[@]} packages and what they need"
-exec "$arrow"
+fetch_from_wheels
