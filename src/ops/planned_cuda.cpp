@@ -29,23 +29,24 @@ static void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out
   multiply(ctx, grad_out, weight);
 }
 
-static void linear_backward_weight(const ExecContext& ctx, const Tensor& grad_out, const Tensor& x, Tensor&, Tensor* grad_bias, Accumulate) {
+static void linear_backward_weight(const ExecContext& ctx, const Tensor& grad_out, const Tensor& x, Tensor&, Tensor* grad_bias,
+                                   Accumulate) {
   multiply(ctx, grad_out, x);
   if (grad_bias != nullptr) const Tensor parts = ctx.empty({ceil_div(grad_out.dim(0), kBiasRows), grad_out.dim(1)});
 }
 
-static void rms_norm_backward(const ExecContext& ctx, const Tensor&, const Tensor& x, const Tensor&, const Tensor&, Tensor&, Accumulate, Tensor&,
-                       Accumulate) {
+static void rms_norm_backward(const ExecContext& ctx, const Tensor&, const Tensor& x, const Tensor&, const Tensor&, Tensor&, Accumulate,
+                              Tensor&, Accumulate) {
   const Tensor parts = ctx.empty({ceil_div(x.dim(0), kNormRows), x.dim(1)});
 }
 
-static void attention_backward(const ExecContext& ctx, const Tensor&, const Tensor& q, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                        const Tensor&, const AttentionHeads& heads, Tensor&, Tensor&, Tensor&) {
+static void attention_backward(const ExecContext& ctx, const Tensor&, const Tensor& q, const Tensor&, const Tensor&, const Tensor&,
+                               const Tensor&, const Tensor&, const AttentionHeads& heads, Tensor&, Tensor&, Tensor&) {
   const Tensor deltas = ctx.empty({q.dim(0), heads.num_attention_heads});
 }
 
 static void paged_attention(const ExecContext& ctx, const Tensor& q, const Tensor& key_cache, const Tensor&, const Tensor&, const Tensor&,
-                     const Tensor& block_tables, const AttentionHeads& heads, Tensor&) {
+                            const Tensor& block_tables, const AttentionHeads& heads, Tensor&) {
   const std::int64_t num_splits = ceil_div(block_tables.dim(1) * key_cache.dim(3), kPositionsPerSplit);
   if (num_splits <= 1) return;
   const Tensor partial_out = ctx.empty({q.dim(0), heads.num_attention_heads, num_splits, heads.head_dim});
@@ -53,7 +54,8 @@ static void paged_attention(const ExecContext& ctx, const Tensor& q, const Tenso
 }
 
 /// One chunk of logits and what is made of it.
-static void head_chunk(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, std::size_t workspace_bytes, bool with_gradients) {
+static void head_chunk(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, std::size_t workspace_bytes,
+                       bool with_gradients) {
   const std::int64_t T = hidden.dim(0), V = weight.dim(0);
   const std::int64_t bytes = workspace_bytes > 0 ? static_cast<std::int64_t>(workspace_bytes) : kLogitsBytes;
   const std::int64_t columns = std::min(V, std::max<std::int64_t>(64, bytes / (4 * std::max<std::int64_t>(1, T)) / 64 * 64));
@@ -69,19 +71,19 @@ static void head_chunk(const ExecContext& ctx, const Tensor& hidden, const Tenso
 }
 
 static void linear_cross_entropy(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, const Tensor&, Tensor&, Tensor&,
-                          const std::optional<CrossEntropyGradients>& gradients, std::size_t workspace_bytes) {
+                                 const std::optional<CrossEntropyGradients>& gradients, std::size_t workspace_bytes) {
   const Tensor states = ctx.empty({hidden.dim(0), 4}, DType::kF64), lse = ctx.empty({hidden.dim(0)});
   head_chunk(ctx, hidden, weight, workspace_bytes, gradients.has_value());
 }
 
-static void selected_log_probs(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, const Tensor&, float, Tensor&, Tensor*, Tensor*,
-                        std::size_t workspace_bytes) {
+static void selected_log_probs(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, const Tensor&, float, Tensor&, Tensor*,
+                               Tensor*, std::size_t workspace_bytes) {
   const Tensor states = ctx.empty({hidden.dim(0), 4}, DType::kF64);
   head_chunk(ctx, hidden, weight, workspace_bytes, false);
 }
 
-static void selected_log_probs_backward(const ExecContext& ctx, const Tensor&, const Tensor& hidden, const Tensor& weight, const Tensor&, float,
-                                 const Tensor&, Tensor&, Tensor&, Accumulate, std::size_t workspace_bytes) {
+static void selected_log_probs_backward(const ExecContext& ctx, const Tensor&, const Tensor& hidden, const Tensor& weight, const Tensor&,
+                                        float, const Tensor&, Tensor&, Tensor&, Accumulate, std::size_t workspace_bytes) {
   head_chunk(ctx, hidden, weight, workspace_bytes, true);
 }
 
@@ -89,8 +91,8 @@ static void log_probs_of_logits(const ExecContext& ctx, const Tensor& logits, co
   const Tensor states = ctx.empty({logits.dim(0), 4}, DType::kF64);
 }
 
-static void sample(const ExecContext& ctx, const Tensor& logits, std::span<const SamplingSettings>, const Tensor&, const Tensor&, const Tensor&,
-            Tensor&, Tensor* log_probs) {
+static void sample(const ExecContext& ctx, const Tensor& logits, std::span<const SamplingSettings>, const Tensor&, const Tensor&,
+                   const Tensor&, Tensor&, Tensor* log_probs) {
   const std::int64_t rows = logits.dim(0);
   {
     const Tensor settings = ctx.empty({rows, 5}, DType::kI32);
@@ -99,8 +101,8 @@ static void sample(const ExecContext& ctx, const Tensor& logits, std::span<const
   if (log_probs != nullptr) const Tensor temperatures = ctx.empty({rows}), states = ctx.empty({rows, 4}, DType::kF64);
 }
 
-static void sampling_probabilities(const ExecContext& ctx, const Tensor& logits, std::span<const SamplingSettings>, const Tensor&, const Tensor&,
-                            Tensor&) {
+static void sampling_probabilities(const ExecContext& ctx, const Tensor& logits, std::span<const SamplingSettings>, const Tensor&,
+                                   const Tensor&, Tensor&) {
   const Tensor scores = ctx.empty(logits.shape());
 }
 

@@ -60,7 +60,8 @@ TEST(PlannedCuda, TakesWhatTheKernelsTake) {
         "attention_backward");
 
     // 70 blocks of 16 positions: three splits.
-    const Tensor keys = zeros(ctx, ops::key_cache_shape(1, heads, 16), dtype), values = zeros(ctx, ops::value_cache_shape(1, heads, 16), dtype);
+    const Tensor keys = zeros(ctx, ops::key_cache_shape(1, heads, 16), dtype),
+                 values = zeros(ctx, ops::value_cache_shape(1, heads, 16), dtype);
     const Tensor lengths = device_tensor(ctx, {1}, std::vector<std::int32_t>{9}),
                  blocks = device_tensor(ctx, {1, 70}, std::vector<std::int32_t>(70, 0));
     expect_planned(
@@ -72,9 +73,11 @@ TEST(PlannedCuda, TakesWhatTheKernelsTake) {
     const std::vector<ops::SamplingSettings> settings(3);
     Tensor ids = device_tensor(ctx, {3}, std::vector<std::int32_t>{0, 0, 0}), log_probs = zeros(ctx, {3});
     expect_planned(
-        ctx, [&](const ops::OpTable& table) { table.sample(ctx, logits, settings, seen, offsets, uniforms, ids, &log_probs); }, 0, "sample");
+        ctx, [&](const ops::OpTable& table) { table.sample(ctx, logits, settings, seen, offsets, uniforms, ids, &log_probs); }, 0,
+        "sample");
 
-    const Tensor hidden = zeros(ctx, {21, 24}, dtype), weight = zeros(ctx, {130, 24}, dtype), labels = device_tensor(ctx, {21}, std::vector<std::int32_t>(21, 5));
+    const Tensor hidden = zeros(ctx, {21, 24}, dtype), weight = zeros(ctx, {130, 24}, dtype),
+                 labels = device_tensor(ctx, {21}, std::vector<std::int32_t>(21, 5));
     Tensor per_token = zeros(ctx, {21}), other = zeros(ctx, {21}), entropy = zeros(ctx, {21}), row_lse = zeros(ctx, {21});
     Tensor grad_hidden = zeros(ctx, {21, 24}, dtype), grad_weight = zeros(ctx, {130, 24});
     const std::size_t workspace = 21 * 4 * 64;  // chunks of 64 ids
