@@ -4,6 +4,8 @@ BUILD := build
 JOBS ?= $(shell nproc)
 # Kernels of libr1_cuda.so, where nvcc is found: A100 and H100. The demo and the tests need them for one.
 CUDA_ARCHITECTURES ?= 80;90
+# Attention through cuDNN: AUTO where its headers are found. The demo does without the minute that it takes to compile.
+CUDNN ?= AUTO
 
 .DEFAULT_GOAL := help
 .PHONY: help deps configure build demo cluster test evaluate sanitize format clean
@@ -24,7 +26,7 @@ deps:
 
 # CMake itself decides what has to be done again.
 configure: deps
-	@cmake -S . -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=Release "-DR1_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES)" > $(BUILD)-configure.log 2>&1 || { cat $(BUILD)-configure.log; rm -f $(BUILD)-configure.log; exit 1; }
+	@cmake -S . -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=Release "-DR1_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES)" -DR1_CUDNN=$(CUDNN) > $(BUILD)-configure.log 2>&1 || { cat $(BUILD)-configure.log; rm -f $(BUILD)-configure.log; exit 1; }
 	@rm -f $(BUILD)-configure.log
 
 build: configure
@@ -40,6 +42,7 @@ cluster: deps
 	@tests/slurm/cluster up
 
 demo test: CUDA_ARCHITECTURES := 90
+demo: CUDNN := OFF
 test: build
 	@tools/run_tests.sh $(BUILD)
 

@@ -27,13 +27,18 @@ TokenBatch make_token_batch(const ExecContext& ctx, std::span<const std::int32_t
     batch.num_positions = std::max(batch.num_positions, std::int64_t{position_ids[i]} + 1);
   }
   std::vector<std::int32_t> cu_seqlens{0};
-  for (const std::int64_t length : sequence_lengths) cu_seqlens.push_back(cu_seqlens.back() + static_cast<std::int32_t>(length));
+  int longest = 0;
+  for (const std::int64_t length : sequence_lengths) {
+    cu_seqlens.push_back(cu_seqlens.back() + static_cast<std::int32_t>(length));
+    longest = std::max(longest, static_cast<int>(length));
+  }
   const auto num_tokens = static_cast<std::int64_t>(input_ids.size());
   R1_ASSERT(cu_seqlens.back() == num_tokens, "sequence lengths must add up to the number of tokens");
   batch.input_ids = ops::to_device(ctx, Tensor::host_from<std::int32_t>(input_ids, {num_tokens}, DType::kI32));
   batch.position_ids = ops::to_device(ctx, Tensor::host_from<std::int32_t>(position_ids, {num_tokens}, DType::kI32));
   batch.attention = nn::AttentionContext::varlen(
-      ops::to_device(ctx, Tensor::host_from<std::int32_t>(cu_seqlens, {static_cast<std::int64_t>(cu_seqlens.size())}, DType::kI32)));
+      ops::to_device(ctx, Tensor::host_from<std::int32_t>(cu_seqlens, {static_cast<std::int64_t>(cu_seqlens.size())}, DType::kI32)),
+      longest);
   return batch;
 }
 

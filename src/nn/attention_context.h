@@ -24,11 +24,12 @@ struct PagedCache {
 struct AttentionContext {
   Tensor cu_seqlens;                        // [num_sequences + 1] i32 on the device: first token of each sequence, last = num_tokens
   std::shared_ptr<const PagedCache> cache;  // null in training: a sequence's tokens all stand in the batch
+  int longest_sequence = 0;                 // tokens; 0: not known
 
-  static AttentionContext varlen(Tensor cu_seqlens) { return {std::move(cu_seqlens), nullptr}; }
+  static AttentionContext varlen(Tensor cu_seqlens, int longest_sequence = 0) { return {std::move(cu_seqlens), nullptr, longest_sequence}; }
   /// Prefill chunks and decode steps: keys and values go into the cache first, then each token attends through its block table.
   static AttentionContext paged(Tensor cu_seqlens, std::shared_ptr<const PagedCache> cache) {
-    return {std::move(cu_seqlens), std::move(cache)};
+    return {std::move(cu_seqlens), std::move(cache), 0};
   }
 };
 

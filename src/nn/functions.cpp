@@ -30,6 +30,11 @@ QkvViews split_qkv(const Tensor& qkv, const ops::AttentionHeads& heads) {
   return {qkv.cols(0, query), qkv.cols(query, query + key), qkv.cols(query + key, query + 2 * key)};
 }
 
+ops::AttentionHeads with_length(ops::AttentionHeads heads, const AttentionContext& context) {
+  heads.longest_sequence = context.longest_sequence;
+  return heads;
+}
+
 struct AttentionOutput {
   Var out;
   Tensor lse;  // under a tape only
@@ -150,7 +155,8 @@ Var rope(Pass& pass, Var x, const Tensor& position_ids, const Rotary& rotary, in
   return x;
 }
 
-Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const ops::AttentionHeads& heads, int layer_index) {
+Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const ops::AttentionHeads& heads_of_layer, int layer_index) {
+  const ops::AttentionHeads heads = with_length(heads_of_layer, context);
   const AttentionOutput result = run_attention(pass, split_qkv(qkv.value, heads), context, heads, layer_index);
   if (pass.tape != nullptr) {
     pass.tape->record({qkv.value, result.out.value, result.lse}, [qkv, result, heads, cu_seqlens = context.cu_seqlens](Tape& tape) {
@@ -167,8 +173,9 @@ Var attention(Pass& pass, const Var& qkv, const AttentionContext& context, const
   return result.out;
 }
 
-Var attention(Pass& pass, const Var& q, const Var& k, const Var& v, const AttentionContext& context, const ops::AttentionHeads& heads,
-              int layer_index) {
+Var attention(Pass& pass, const Var& q, const Var& k, const Var& v, const AttentionContext& context,
+              const ops::AttentionHeads& heads_of_layer, int layer_index) {
+  const ops::AttentionHeads heads = with_length(heads_of_layer, context);
   const AttentionOutput result = run_attention(pass, {q.value, k.value, v.value}, context, heads, layer_index);
   if (pass.tape != nullptr) {
     pass.tape->record({q.value, k.value, v.value, result.out.value, result.lse},

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/cuda/sdpa_groups.h"
+
 namespace r1::ops {
 namespace planned {  // the ops' own names
 
@@ -40,8 +42,13 @@ static void rms_norm_backward(const ExecContext& ctx, const Tensor&, const Tenso
   const Tensor parts = ctx.empty({ceil_div(x.dim(0), kNormRows), x.dim(1)});
 }
 
+// cuDNN's deterministic pass keeps scores; our own kernels, which take its place elsewhere, keep one number per token and head.
 static void attention_backward(const ExecContext& ctx, const Tensor&, const Tensor& q, const Tensor&, const Tensor&, const Tensor&,
-                               const Tensor&, const Tensor&, const AttentionHeads& heads, Tensor&, Tensor&, Tensor&) {
+                               const Tensor&, const Tensor& cu_seqlens, const AttentionHeads& heads, Tensor&, Tensor&, Tensor&) {
+  const std::int64_t longest = heads.longest_sequence > 0 ? heads.longest_sequence : q.dim(0);
+  const cuda::SdpaGroups groups = cuda::sdpa_groups(cu_seqlens.dim(0) - 1, longest, heads.num_attention_heads, /*is_backward=*/true);
+  Tensor scores;
+  if (q.dtype() == DType::kBF16 && groups.score_bytes <= cuda::kSdpaLargestBytes) scores = ctx.empty({groups.score_bytes}, DType::kU8);
   const Tensor deltas = ctx.empty({q.dim(0), heads.num_attention_heads});
 }
 

@@ -19,7 +19,8 @@ struct AttentionHeads {
   int num_attention_heads = 0;
   int num_key_value_heads = 0;
   int head_dim = 0;
-  float scale = 0;  // factor on q·k, usually head_dim^-0.5
+  float scale = 0;           // factor on q·k, usually head_dim^-0.5
+  int longest_sequence = 0;  // tokens, as the host knows it without asking the device; 0: as many as the batch has
 };
 
 }  // namespace r1::ops

@@ -96,6 +96,22 @@ const Library& driver() {
   return library;
 }
 
+/// Opened for its version alone when the unit that calls it is not part of this module.
+const Library& loaded_cudnn() {
+  static const Library library = [] {
+    Library opened = open_library("cuDNN", {"libcudnn.so.9"});
+    std::size_t (*version)() = nullptr;
+    find(opened, "cudnnGetVersion", version);
+    if (opened.handle != nullptr) opened.version = static_cast<int>(version());
+#if !defined(R1_HAS_CUDNN)
+    if (opened.handle != nullptr) opened.problem = "not called: this module was built without its cuDNN unit (make build with cudnn.h)";
+    opened.handle = nullptr;
+#endif
+    return opened;
+  }();
+  return library;
+}
+
 LoadedBlasLt& loaded_blas_lt() {
   static auto* loaded = new LoadedBlasLt;
   return *loaded;
@@ -106,6 +122,8 @@ LoadedNccl& loaded_nccl() {
 }
 
 }  // namespace
+
+void* cudnn_library() { return loaded_cudnn().handle; }
 
 const BlasLt& blas_lt() {
   const LoadedBlasLt& loaded = loaded_blas_lt();
@@ -120,7 +138,7 @@ const Nccl& nccl() {
 }
 
 bool describe_library(int number, R1CudaLibrary& result) {
-  const Library* libraries[] = {&driver(), &loaded_blas_lt().library, &loaded_nccl().library};
+  const Library* libraries[] = {&driver(), &loaded_blas_lt().library, &loaded_cudnn(), &loaded_nccl().library};
   if (number < 0 || number >= static_cast<int>(std::size(libraries))) return false;
   const Library& library = *libraries[number];
   result = {};

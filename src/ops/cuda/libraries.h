@@ -40,6 +40,10 @@ struct Nccl {
   decltype(&ncclGetVersion) version;
 };
 
+/// libcudnn's handle for dlsym: its functions are called by their own names (cudnn_symbols.cpp). Null where it is not there, or where
+/// this module was built without the unit that calls it.
+void* cudnn_library();
+
 /// Throws Error(kUsage) with what is missing.
 const BlasLt& blas_lt();
 const Nccl& nccl();

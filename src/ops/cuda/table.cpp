@@ -1,5 +1,6 @@
 #include "ops/cuda/table.h"
 
+#include "ops/cuda/attention_cudnn.h"
 #include "ops/cuda/kernels.h"
 
 namespace r1::ops {
@@ -14,8 +15,8 @@ const OpTable& cuda_backend_table() {
       .add_rms_norm = cuda::add_rms_norm,
       .rms_norm_backward = cuda::rms_norm_backward,
       .rope = cuda::rope,
-      .attention = cuda::attention,
-      .attention_backward = cuda::attention_backward,
+      .attention = cuda::attention_of_choice,
+      .attention_backward = cuda::attention_backward_of_choice,
       .write_kv_cache = cuda::write_kv_cache,
       .paged_attention = cuda::paged_attention,
       .swiglu = cuda::swiglu,

@@ -1,0 +1,183 @@
+#include "ops/cuda/attention_cudnn.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "base/log.h"
+#include "ops/cuda/attention_offsets.h"
+#include "ops/cuda/kernels.h"
+#include "ops/cuda/launch.h"
+#include "ops/cuda/libraries.h"
+#include "ops/cuda/sdpa_groups.h"
+#include "tensor/raw_access.h"
+#if defined(R1_HAS_CUDNN)
+#include "ops/cuda/sdpa_graph.h"
+#endif
+
+namespace r1::ops::cuda {
+
+#if defined(R1_HAS_CUDNN)
+namespace {
+
+/// Of one device. Graphs live as long as the process, which has a few dozen of them.
+struct Device {
+  cudnnHandle_t handle = nullptr;
+  bool is_served = false;
+  std::map<SdpaShape, std::unique_ptr<SdpaGraph>> graphs;  // null: cuDNN has none
+};
+
+struct Devices {
+  std::mutex mutex;
+  std::map<int, Device> by_index;
+};
+
+Device open_device(int index) {
+  Device device;
+  int major = 0;
+  if (r1::cuda::cudnn_library() == nullptr) {
+    log::notice("attention: no libcudnn: training uses our own kernels, which are slower");
+  } else if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index) != cudaSuccess || (major != 9 && major != 10)) {
+    log::notice("attention: packed sequences through cuDNN need compute capability 9.x or 10.x; training uses our own kernels");
+  } else if (const cudnnStatus_t status = cudnnCreate(&device.handle); status != CUDNN_STATUS_SUCCESS) {
+    log::warning("attention: cuDNN cannot start ({}): training uses our own kernels", cudnnGetErrorString(status));
+  } else {
+    device.is_served = true;
+  }
+  return device;
+}
+
+struct Buffer {
+  int number;  // of SdpaBuffers
+  const Tensor* tensor;
+};
+
+/// Whether cuDNN takes the tensors as they lie: rows of whole 16 bytes, fewer elements than an i32 counts.
+bool fits(std::span<const Buffer> buffers, const AttentionHeads& heads) {
+  if (heads.head_dim % 8 != 0 || heads.head_dim > 256) return false;
+  for (const Buffer& buffer : buffers) {
+    const Tensor& tensor = *buffer.tensor;
+    const bool is_lse = buffer.number == SdpaBuffers::kLse;
+    if (tensor.dtype() != (is_lse ? DType::kF32 : DType::kBF16)) return false;
+    if (tensor.dim(0) * tensor.row_stride() > INT32_MAX) return false;
+    if (is_lse) continue;
+    if (reinterpret_cast<std::uintptr_t>(RawAccess::data(tensor)) % 16 != 0 || tensor.row_stride() % 8 != 0) return false;
+  }
+  return true;
+}
+
+/// False when cuDNN does not serve this call.
+bool run_sdpa(const ExecContext& ctx, SdpaShape shape, std::span<const Buffer> buffers, const Tensor& cu_seqlens,
+              const AttentionHeads& heads) {
+  if (!fits(buffers, heads)) return false;
+  static auto* devices = new Devices;  // outlives every static tensor
+  const cudaStream_t stream = stream_of(ctx);
+  const std::int64_t num_tokens = buffers.front().tensor->dim(0), num_sequences = cu_seqlens.dim(0) - 1;
+  const SdpaGroups groups = sdpa_groups(num_sequences, heads.longest_sequence > 0 ? heads.longest_sequence : num_tokens,
+                                        heads.num_attention_heads, shape.is_backward);
+  if (groups.score_bytes > kSdpaLargestBytes) return false;
+  shape.num_sequences = groups.sequences;
+  shape.longest_sequence = groups.longest;
+  shape.num_attention_heads = heads.num_attention_heads;
+  shape.num_key_value_heads = heads.num_key_value_heads;
+  shape.head_dim = heads.head_dim;
+  shape.scale = heads.scale;
+
+  const std::lock_guard lock(devices->mutex);
+  const int index = ctx.device().index;
+  auto place = devices->by_index.find(index);
+  if (place == devices->by_index.end()) place = devices->by_index.emplace(index, open_device(index)).first;
+  Device& device = place->second;
+  if (!device.is_served) return false;
+  auto graph = device.graphs.find(shape);
+  if (graph == device.graphs.end()) {
+    std::string problem;
+    graph = device.graphs.emplace(shape, make_sdpa_graph(device.handle, shape, problem)).first;
+    if (graph->second == nullptr) {
+      log::warning("attention{}: cuDNN does not serve {} heads over {} of {} ({}): our own kernels are used",
+                   shape.is_backward ? " backward" : "", shape.num_attention_heads, shape.num_key_value_heads, shape.head_dim, problem);
+    }
+  }
+  if (graph->second == nullptr) return false;
+
+  std::vector<std::int64_t> token_strides;
+  for (const Buffer& buffer : buffers) token_strides.push_back(buffer.tensor->row_stride());
+  const std::int64_t borders = groups.padded() + 1;
+  Tensor offsets = ctx.empty({static_cast<std::int64_t>(buffers.size()), borders}, DType::kI32),
+         lengths = ctx.empty({borders}, DType::kI32);
+  attention_offsets(ctx, cu_seqlens, token_strides, groups.padded(), offsets, lengths);
+  const Tensor workspace = ctx.empty({std::max<std::int64_t>(1, graph->second->workspace_bytes())}, DType::kU8);
+  if (const cudnnStatus_t status = cudnnSetStream(device.handle, stream); status != CUDNN_STATUS_SUCCESS)
+    fail(ErrorKind::kInternal, "attention: cuDNN's stream: {}", cudnnGetErrorString(status));
+  for (std::int64_t first = 0; first < groups.padded(); first += groups.sequences) {
+    SdpaBuffers addresses;
+    addresses.lengths = raw<std::int32_t>(lengths) + first;
+    for (std::size_t i = 0; i < buffers.size(); ++i) {
+      addresses.address[buffers[i].number] = RawAccess::data(*buffers[i].tensor);
+      addresses.offsets[buffers[i].number] = raw<std::int32_t>(offsets) + static_cast<std::int64_t>(i) * borders + first;
+    }
+    const std::string problem = graph->second->run(device.handle, addresses, RawAccess::data(workspace));
+    if (!problem.empty()) fail(ErrorKind::kInternal, "attention: cuDNN: {}", problem);
+  }
+  return true;
+}
+
+bool through_cudnn(const ExecContext& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cu_seqlens,
+                   const AttentionHeads& heads, Tensor& out, Tensor* lse) {
+  SdpaShape shape;
+  shape.with_lse = lse != nullptr;
+  shape.q_stride = q.row_stride();
+  shape.k_stride = k.row_stride();
+  shape.v_stride = v.row_stride();
+  shape.out_stride = out.row_stride();
+  std::vector<Buffer> buffers = {{SdpaBuffers::kQ, &q}, {SdpaBuffers::kK, &k}, {SdpaBuffers::kV, &v}, {SdpaBuffers::kOut, &out}};
+  if (lse != nullptr) buffers.push_back({SdpaBuffers::kLse, lse});
+  return run_sdpa(ctx, shape, buffers, cu_seqlens, heads);
+}
+
+bool backward_through_cudnn(const ExecContext& ctx, const Tensor& grad_out, const Tensor& q, const Tensor& k, const Tensor& v,
+                            const Tensor& out, const Tensor& lse, const Tensor& cu_seqlens, const AttentionHeads& heads, Tensor& grad_q,
+                            Tensor& grad_k, Tensor& grad_v) {
+  SdpaShape shape;
+  shape.is_backward = true;
+  shape.q_stride = q.row_stride();
+  shape.k_stride = k.row_stride();
+  shape.v_stride = v.row_stride();
+  shape.out_stride = out.row_stride();
+  shape.grad_out_stride = grad_out.row_stride();
+  shape.grad_q_stride = grad_q.row_stride();
+  shape.grad_k_stride = grad_k.row_stride();
+  shape.grad_v_stride = grad_v.row_stride();
+  const Buffer buffers[] = {{SdpaBuffers::kQ, &q},          {SdpaBuffers::kK, &k},          {SdpaBuffers::kV, &v},
+                            {SdpaBuffers::kOut, &out},      {SdpaBuffers::kLse, &lse},      {SdpaBuffers::kGradOut, &grad_out},
+                            {SdpaBuffers::kGradQ, &grad_q}, {SdpaBuffers::kGradK, &grad_k}, {SdpaBuffers::kGradV, &grad_v}};
+  return run_sdpa(ctx, shape, buffers, cu_seqlens, heads);
+}
+
+}  // namespace
+#endif
+
+void attention_of_choice(const ExecContext& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cu_seqlens,
+                         const AttentionHeads& heads, Tensor& out, Tensor* lse) {
+  if (q.num_elements() == 0) return;
+#if defined(R1_HAS_CUDNN)
+  if (q.dtype() == DType::kBF16 && through_cudnn(ctx, q, k, v, cu_seqlens, heads, out, lse)) return;
+#endif
+  cuda::attention(ctx, q, k, v, cu_seqlens, heads, out, lse);
+}
+
+void attention_backward_of_choice(const ExecContext& ctx, const Tensor& grad_out, const Tensor& q, const Tensor& k, const Tensor& v,
+                                  const Tensor& out, const Tensor& lse, const Tensor& cu_seqlens, const AttentionHeads& heads,
+                                  Tensor& grad_q, Tensor& grad_k, Tensor& grad_v) {
+  if (q.num_elements() == 0) return;
+#if defined(R1_HAS_CUDNN)
+  if (q.dtype() == DType::kBF16 && backward_through_cudnn(ctx, grad_out, q, k, v, out, lse, cu_seqlens, heads, grad_q, grad_k, grad_v)) {
+    return;
+  }
+#endif
+  cuda::attention_backward(ctx, grad_out, q, k, v, out, lse, cu_seqlens, heads, grad_q, grad_k, grad_v);
+}
+
+}  // namespace r1::ops::cuda
