@@ -4,7 +4,7 @@ BUILD := build
 JOBS ?= $(shell nproc)
 # Kernels of libr1_cuda.so, where nvcc is found: A100 and H100. The demo and the tests need them for one.
 CUDA_ARCHITECTURES ?= 80;90
-# Attention through cuDNN: AUTO where its headers are found. The demo does without the minute that it takes to compile.
+# Attention through cuDNN: AUTO where its headers are found. The demo and the tests do without the minute that it takes to compile.
 CUDNN ?= AUTO
 
 .DEFAULT_GOAL := help
@@ -42,7 +42,7 @@ cluster: deps
 	@tests/slurm/cluster up
 
 demo test: CUDA_ARCHITECTURES := 90
-demo: CUDNN := OFF
+demo test: CUDNN := OFF
 test: build
 	@tools/run_tests.sh $(BUILD)
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cuda/device.h"
 #include "cuda/group.h"
+#include "ops/cuda/attention_cudnn.h"
 #include "ops/cuda/libraries.h"
 #include "ops/cuda/table.h"
 #include "ops/cuda_layout.h"
@@ -97,6 +98,7 @@ const R1CudaModule kModule{
     .begin_timing = [](std::int32_t index) { return guarded([&] { device(index).begin_timing(); }); },
     .end_timing = [](std::int32_t index, double* seconds) { return guarded([&] { *seconds = device(index).end_timing(); }); },
     .op_table = op_table,
+    .choose_attention = [](R1CudaAttention choice) { return guarded([&] { ops::cuda::choose_attention(choice); }); },
     .make_group_id =
         [](std::uint8_t* id) {
           static_assert(sizeof(ncclUniqueId) == R1_CUDA_GROUP_ID_BYTES);

@@ -9,7 +9,7 @@
 extern "C" {
 
 /// Raised whenever anything below changes; both sides must agree.
-#define R1_CUDA_ABI_VERSION 1
+#define R1_CUDA_ABI_VERSION 2
 
 struct R1CudaDevice {
   char name[256];
@@ -31,6 +31,10 @@ enum R1CudaCopy : int32_t { R1_CUDA_TO_DEVICE, R1_CUDA_TO_HOST, R1_CUDA_ON_DEVIC
 enum R1CudaReduce : int32_t { R1_CUDA_SUM, R1_CUDA_MAX, R1_CUDA_MIN };
 /// Elements of a reduction.
 enum R1CudaElement : int32_t { R1_CUDA_F32, R1_CUDA_F64, R1_CUDA_I32, R1_CUDA_I64, R1_CUDA_BF16, R1_CUDA_BYTE };
+
+/// Whose kernels attention of training takes: cuDNN's where they serve and our own elsewhere, or always the same ones (a call that cuDNN
+/// does not serve is then an error). Others than AUTO are for checks and measurements.
+enum R1CudaAttention : int32_t { R1_CUDA_ATTENTION_AUTO, R1_CUDA_ATTENTION_OWN, R1_CUDA_ATTENTION_CUDNN };
 
 #define R1_CUDA_GROUP_ID_BYTES 128
 
@@ -59,6 +63,8 @@ struct R1CudaModule {
 
   /// The table r1::ops::OpTable of a program whose types have this layout (ops/cuda_layout.h); null: another build.
   const void* (*op_table)(uint64_t layout);
+  /// For all devices and threads, from the next call on. A problem: this module was built without cuDNN.
+  const char* (*choose_attention)(R1CudaAttention choice);
 
   /// NCCL. An id is made on one rank and brought to the others; then all of them join with it.
   const char* (*make_group_id)(uint8_t id[R1_CUDA_GROUP_ID_BYTES]);

@@ -66,9 +66,28 @@ void wrong_swiglu(const ExecContext& ctx, const Tensor& gate_up, Tensor& out) {
   cpu_table().fill(ctx, first, 3);
 }
 
+/// R1_STAND_IN_CUDNN=right|wrong: a cuDNN that serves heads of multiples of 8, with or without a fault; otherwise a build without it.
+const char* cudnn() { return std::getenv("R1_STAND_IN_CUDNN"); }
+R1CudaAttention chosen_attention = R1_CUDA_ATTENTION_AUTO;
+
+void attention(const ExecContext& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cu_seqlens,
+               const ops::AttentionHeads& heads, Tensor& out, Tensor* lse) {
+  const bool is_cudnn = chosen_attention == R1_CUDA_ATTENTION_CUDNN;
+  if (is_cudnn && heads.head_dim % 8 != 0) fail(ErrorKind::kUsage, "attention: cuDNN does not serve heads of {}", heads.head_dim);
+  widened_cpu_table().attention(ctx, q, k, v, cu_seqlens, heads, out, lse);
+  if (is_cudnn && std::strcmp(cudnn(), "wrong") == 0) cpu_table().fill(ctx, *lse, 3);
+}
+
+const char* choose_attention(R1CudaAttention choice) {
+  if (choice == R1_CUDA_ATTENTION_CUDNN && cudnn() == nullptr) return "built without cuDNN";
+  chosen_attention = choice;
+  return nullptr;
+}
+
 const ops::OpTable& module_table() {
   static const ops::OpTable table = [] {
     ops::OpTable entries = widened_cpu_table();
+    entries.attention = attention;
     const char* wrong = std::getenv("R1_STAND_IN_WRONG");
     if (wrong != nullptr && std::strcmp(wrong, "swiglu") == 0) entries.swiglu = wrong_swiglu;
     if (wrong != nullptr && std::strcmp(wrong, "swiglu without bf16") == 0) entries.swiglu = cpu_table().swiglu;
@@ -117,6 +136,7 @@ const R1CudaModule kModule{
       return nullptr;
     },
     .op_table = op_table,
+    .choose_attention = choose_attention,
     .make_group_id = [](std::uint8_t*) -> const char* { return kNoGroups; },
     .join_group = [](std::int32_t, const std::uint8_t*, std::int32_t, std::int32_t, void**) -> const char* { return kNoGroups; },
     .leave_group = [](void*, bool) {},

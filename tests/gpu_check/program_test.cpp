@@ -98,6 +98,28 @@ TEST_F(GpuCheck, PassesNothingThatNeedsAMissingLibrary) {
   EXPECT_EQ(line("programs and their speed", "all of them")["text"], "no libcublasLt");
 }
 
+TEST_F(GpuCheck, ProvesAttentionOfOurOwnAndOfCudnnApart) {
+  const std::vector<std::string> arguments = {"--dtypes", "bfloat16", "--only", "parity", "--ops", "attention"};
+  EXPECT_EQ(run(arguments, kOnTheStandIn).exit_code, 0);
+  EXPECT_EQ(line(kParity, "attention (cuDNN) bfloat16")["outcome"], "not run");
+  EXPECT_THAT(line(kParity, "attention (cuDNN) bfloat16")["text"].get<std::string>(), HasSubstr("built without cuDNN"));
+
+  auto env = kOnTheStandIn;
+  env["R1_STAND_IN_CUDNN"] = "right";
+  EXPECT_EQ(run(arguments, env).exit_code, 0);
+  EXPECT_EQ(line(kParity, "attention (cuDNN) bfloat16")["outcome"], "passed");
+  EXPECT_LT(line(kParity, "attention (cuDNN) bfloat16")["cases"], line(kParity, "attention bfloat16")["cases"]) << "it does not serve all";
+
+  env["R1_STAND_IN_CUDNN"] = "wrong";
+  EXPECT_EQ(run(arguments, env).exit_code, 1);
+  EXPECT_EQ(line(kParity, "attention bfloat16")["outcome"], "passed");
+  EXPECT_EQ(line(kParity, "attention_backward (cuDNN) bfloat16")["outcome"], "failed");
+
+  env["R1_STAND_IN_LACKS"] = "cuDNN";
+  EXPECT_EQ(run(arguments, env).exit_code, 0);
+  EXPECT_EQ(line(kParity, "attention_backward (cuDNN) bfloat16")["text"], "no libcudnn");
+}
+
 TEST_F(GpuCheck, RunsTheProgramsOnTheDeviceBesideTheCpu) {
   const ProgramResult done = run({"--only", "programs"}, kOnTheStandIn);
   EXPECT_EQ(done.exit_code, 0) << done.out << done.err;

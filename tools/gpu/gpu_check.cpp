@@ -86,7 +86,7 @@ void report_device(const ExecContext& device, Report& report) {
 /// Returns whether all of our own kernels passed with every dtype that was asked for.
 bool report_parity(const ExecContext& device, const Options& options, const std::vector<std::string>& missing, Report& report) {
   report.section("parity with the CPU backend, and the same bits twice");
-  ParityOptions parity{options.dtypes, options.ops, missing, {}};
+  ParityOptions parity{options.dtypes, options.ops, missing, {}, cuda_module().choose_attention};
   parity.tell = [&](const OpReport& op) {
     const Outcome outcome = op.verdict == Verdict::kPassed   ? Outcome::kPassed
                             : op.verdict == Verdict::kFailed ? Outcome::kFailed

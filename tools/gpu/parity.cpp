@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "tensor/cuda_module.h"
+
 namespace r1::gpu {
 namespace {
 
@@ -44,6 +46,36 @@ std::string problem_of(const ParityCase& c, const ExecContext& device, const Exe
   } catch (const std::exception& failure) {
     return c.shape + ": " + failure.what();
   }
+}
+
+/// The cases of attention that cuDNN serves, with nothing but cuDNN.
+std::vector<OpReport> check_cudnn(const ExecContext& device, const ExecContext& cpu, const ParityOptions& options) {
+  std::vector<OpReport> reports;
+  std::vector<ParityCase> cases;
+  add_attention_cases(DType::kBF16, cases);
+  for (const char* op : {"attention", "attention_backward"}) {
+    OpReport report{std::string(op) + " (cuDNN)", DType::kBF16, Verdict::kNotRun, {}, 0, 0};
+    if (report.op.find(options.ops) == std::string::npos) continue;
+    const bool is_missing = std::find(options.missing.begin(), options.missing.end(), "cuDNN") != options.missing.end();
+    const char* problem = is_missing ? "no libcudnn" : options.choose_attention(R1_CUDA_ATTENTION_CUDNN);
+    if (problem != nullptr) report.reason = problem;
+    for (const ParityCase& one : cases) {
+      if (problem != nullptr || std::find(one.ops.begin(), one.ops.end(), op) == one.ops.end()) continue;
+      const std::string failure = problem_of(one, device, cpu, report.largest_error);
+      if (failure.find("cuDNN does not serve") != std::string::npos) {
+        if (report.reason.empty()) report.reason = failure;  // stays when there is no other case
+        continue;
+      }
+      if (++report.num_cases == 1 && report.verdict == Verdict::kNotRun) report.verdict = Verdict::kPassed;
+      if (failure.empty() || report.verdict == Verdict::kFailed) continue;
+      report.verdict = Verdict::kFailed;
+      report.reason = failure;
+    }
+    if (options.tell) options.tell(report);
+    reports.push_back(report);
+  }
+  options.choose_attention(R1_CUDA_ATTENTION_AUTO);
+  return reports;
 }
 
 }  // namespace
@@ -94,6 +126,7 @@ std::vector<OpReport> check_parity(const ExecContext& device, const ParityOption
   R1_ASSERT(table_entries().size() * sizeof(void*) == sizeof(ops::OpTable), "an op was added to the table: name it here, with its cases");
   const auto cpu = make_cpu_context(0);
   std::vector<OpReport> reports;
+  if (options.choose_attention) check_cuda(options.choose_attention(R1_CUDA_ATTENTION_OWN), "attention");
   for (const DType dtype : options.dtypes) {
     const std::vector<ParityCase> cases = parity_cases(dtype);
     std::vector<int> is_run(cases.size(), 0);  // a case of several ops runs once
@@ -127,6 +160,10 @@ std::vector<OpReport> check_parity(const ExecContext& device, const ParityOption
       if (options.tell) options.tell(report);
       reports.push_back(report);
     }
+  }
+  const bool has_bf16 = std::find(options.dtypes.begin(), options.dtypes.end(), DType::kBF16) != options.dtypes.end();
+  if (options.choose_attention && has_bf16) {
+    for (OpReport& report : check_cudnn(device, *cpu, options)) reports.push_back(std::move(report));
   }
   return reports;
 }

@@ -10,6 +10,7 @@
 #include "ops/copy.h"
 #include "ops/dispatch.h"
 #include "ops/op_scope.h"
+#include "tensor/cuda_abi.h"
 
 namespace r1::gpu {
 
@@ -54,6 +55,9 @@ struct ParityOptions {
   std::string ops;                            // only entries whose names contain this
   std::vector<std::string> missing;           // libraries that could not be opened
   std::function<void(const OpReport&)> tell;  // called for each entry when it is done
+  /// R1CudaModule::choose_attention. Where it is given, the entries of attention prove our own kernels, and those of cuDNN follow in bf16
+  /// as "attention (cuDNN)" and "attention_backward (cuDNN)".
+  std::function<const char*(R1CudaAttention)> choose_attention;
 };
 
 /// Runs every case twice on the device (the bits must be the same) and once on the CPU. An entry is passed when all of its cases are; it

@@ -67,21 +67,35 @@ Ceilings measure_ceilings(const ExecContext& device, bool quick, Report& report)
 
 void measure_ops(const ExecContext& device, const Ceilings& ceilings, const std::vector<DType>& dtypes, bool quick, Report& report) {
   report.section("ops of a training step and of a decode step");
+  const auto measure = [&](const bench::Case& one, const std::string& name) {
+    try {
+      const double seconds = seconds_of(device, one.run), bytes = one.bytes / seconds, flops = one.flops / seconds;
+      std::string text =
+          fmt::format("{:10.1f} µs {:8.1f} GB/s {:>8} of copy", seconds * 1e6, bytes * 1e-9, share(bytes, ceilings.copy_bytes_per_second));
+      if (flops > 0)
+        text += fmt::format(" {:8.2f} TFLOP/s {:>8} of the matrix product", flops * 1e-12, share(flops, ceilings.matmul_flops));
+      report.line(name, Outcome::kMeasured, text,
+                  {{"seconds", seconds}, {"bytes_per_second", bytes}, {"flops", flops}, {"calls_per_step", one.calls_per_step}});
+    } catch (const Error& error) {
+      report.line(name, Outcome::kNotRun, error.what());
+    }
+  };
   for (const DType dtype : dtypes) {
     std::vector<bench::Case> cases = bench::step_cases(device, shape_of(quick, dtype));
     for (bench::Case& one : cases) {
       const std::string name = fmt::format("{}, {}", one.name, dtype_name(dtype));
-      try {
-        const double seconds = seconds_of(device, one.run), bytes = one.bytes / seconds, flops = one.flops / seconds;
-        std::string text = fmt::format("{:10.1f} µs {:8.1f} GB/s {:>8} of copy", seconds * 1e6, bytes * 1e-9,
-                                       share(bytes, ceilings.copy_bytes_per_second));
-        if (flops > 0)
-          text += fmt::format(" {:8.2f} TFLOP/s {:>8} of the matrix product", flops * 1e-12, share(flops, ceilings.matmul_flops));
-        report.line(name, Outcome::kMeasured, text,
-                    {{"seconds", seconds}, {"bytes_per_second", bytes}, {"flops", flops}, {"calls_per_step", one.calls_per_step}});
-      } catch (const Error& error) {
-        report.line(name, Outcome::kNotRun, error.what());
+      const bool is_attention = std::string_view(one.name).starts_with("attention");
+      if (is_attention) check_cuda(cuda_module().choose_attention(R1_CUDA_ATTENTION_OWN), "attention");
+      measure(one, name);
+      if (is_attention && dtype == DType::kBF16) {
+        const char* problem = cuda_module().choose_attention(R1_CUDA_ATTENTION_CUDNN);
+        if (problem == nullptr) {
+          measure(one, name + ", cuDNN");
+        } else {
+          report.line(name + ", cuDNN", Outcome::kNotRun, problem);
+        }
       }
+      if (is_attention) check_cuda(cuda_module().choose_attention(R1_CUDA_ATTENTION_AUTO), "attention");
       one.run = nullptr;  // gives its tensors back
     }
   }

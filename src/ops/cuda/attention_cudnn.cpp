@@ -1,6 +1,7 @@
 #include "ops/cuda/attention_cudnn.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <span>
@@ -19,14 +20,20 @@
 
 namespace r1::ops::cuda {
 
+static std::atomic<R1CudaAttention> chosen_attention = R1_CUDA_ATTENTION_AUTO;
+
 #if defined(R1_HAS_CUDNN)
 namespace {
 
 /// Of one device. Graphs live as long as the process, which has a few dozen of them.
 struct Device {
   cudnnHandle_t handle = nullptr;
-  bool is_served = false;
-  std::map<SdpaShape, std::unique_ptr<SdpaGraph>> graphs;  // null: cuDNN has none
+  std::string problem;  // why cuDNN does not serve it
+  struct Graph {
+    std::unique_ptr<SdpaGraph> graph;  // null with
+    std::string problem;
+  };
+  std::map<SdpaShape, Graph> graphs;
 };
 
 struct Devices {
@@ -38,14 +45,13 @@ Device open_device(int index) {
   Device device;
   int major = 0;
   if (r1::cuda::cudnn_library() == nullptr) {
-    log::notice("attention: no libcudnn: training uses our own kernels, which are slower");
+    device.problem = "there is no libcudnn";
   } else if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index) != cudaSuccess || (major != 9 && major != 10)) {
-    log::notice("attention: packed sequences through cuDNN need compute capability 9.x or 10.x; training uses our own kernels");
+    device.problem = "packed sequences need compute capability 9.x or 10.x";
   } else if (const cudnnStatus_t status = cudnnCreate(&device.handle); status != CUDNN_STATUS_SUCCESS) {
-    log::warning("attention: cuDNN cannot start ({}): training uses our own kernels", cudnnGetErrorString(status));
-  } else {
-    device.is_served = true;
+    device.problem = fmt::format("cuDNN cannot start: {}", cudnnGetErrorString(status));
   }
+  if (!device.problem.empty()) log::notice("attention: {}: training uses our own kernels, which are slower", device.problem);
   return device;
 }
 
@@ -54,30 +60,30 @@ struct Buffer {
   const Tensor* tensor;
 };
 
-/// Whether cuDNN takes the tensors as they lie: rows of whole 16 bytes, fewer elements than an i32 counts.
-bool fits(std::span<const Buffer> buffers, const AttentionHeads& heads) {
-  if (heads.head_dim % 8 != 0 || heads.head_dim > 256) return false;
+/// Why cuDNN does not take the tensors as they lie, or "": it takes rows of whole 16 bytes and fewer elements than an i32 counts.
+std::string misfit(std::span<const Buffer> buffers, const AttentionHeads& heads) {
+  if (heads.head_dim % 8 != 0 || heads.head_dim > 256) return fmt::format("heads of {}", heads.head_dim);
   for (const Buffer& buffer : buffers) {
     const Tensor& tensor = *buffer.tensor;
     const bool is_lse = buffer.number == SdpaBuffers::kLse;
-    if (tensor.dtype() != (is_lse ? DType::kF32 : DType::kBF16)) return false;
-    if (tensor.dim(0) * tensor.row_stride() > INT32_MAX) return false;
+    if (tensor.dtype() != (is_lse ? DType::kF32 : DType::kBF16)) return fmt::format("{}", dtype_name(tensor.dtype()));
+    if (tensor.dim(0) * tensor.row_stride() > INT32_MAX) return "2^31 elements or more";
     if (is_lse) continue;
-    if (reinterpret_cast<std::uintptr_t>(RawAccess::data(tensor)) % 16 != 0 || tensor.row_stride() % 8 != 0) return false;
+    if (reinterpret_cast<std::uintptr_t>(RawAccess::data(tensor)) % 16 != 0 || tensor.row_stride() % 8 != 0) return "rows off 16 bytes";
   }
-  return true;
+  return {};
 }
 
-/// False when cuDNN does not serve this call.
-bool run_sdpa(const ExecContext& ctx, SdpaShape shape, std::span<const Buffer> buffers, const Tensor& cu_seqlens,
-              const AttentionHeads& heads) {
-  if (!fits(buffers, heads)) return false;
+/// Empty, or why cuDNN does not serve this call.
+std::string run_sdpa(const ExecContext& ctx, SdpaShape shape, std::span<const Buffer> buffers, const Tensor& cu_seqlens,
+                     const AttentionHeads& heads) {
+  if (const std::string reason = misfit(buffers, heads); !reason.empty()) return reason;
   static auto* devices = new Devices;  // outlives every static tensor
   const cudaStream_t stream = stream_of(ctx);
   const std::int64_t num_tokens = buffers.front().tensor->dim(0), num_sequences = cu_seqlens.dim(0) - 1;
   const SdpaGroups groups = sdpa_groups(num_sequences, heads.longest_sequence > 0 ? heads.longest_sequence : num_tokens,
                                         heads.num_attention_heads, shape.is_backward);
-  if (groups.score_bytes > kSdpaLargestBytes) return false;
+  if (groups.score_bytes > kSdpaLargestBytes) return fmt::format("gradients of scores of {} bytes", groups.score_bytes);
   shape.num_sequences = groups.sequences;
   shape.longest_sequence = groups.longest;
   shape.num_attention_heads = heads.num_attention_heads;
@@ -90,17 +96,20 @@ bool run_sdpa(const ExecContext& ctx, SdpaShape shape, std::span<const Buffer> b
   auto place = devices->by_index.find(index);
   if (place == devices->by_index.end()) place = devices->by_index.emplace(index, open_device(index)).first;
   Device& device = place->second;
-  if (!device.is_served) return false;
-  auto graph = device.graphs.find(shape);
-  if (graph == device.graphs.end()) {
-    std::string problem;
-    graph = device.graphs.emplace(shape, make_sdpa_graph(device.handle, shape, problem)).first;
-    if (graph->second == nullptr) {
+  if (!device.problem.empty()) return device.problem;
+  auto found = device.graphs.find(shape);
+  if (found == device.graphs.end()) {
+    Device::Graph made;
+    made.graph = make_sdpa_graph(device.handle, shape, made.problem);
+    if (made.graph == nullptr) {
       log::warning("attention{}: cuDNN does not serve {} heads over {} of {} ({}): our own kernels are used",
-                   shape.is_backward ? " backward" : "", shape.num_attention_heads, shape.num_key_value_heads, shape.head_dim, problem);
+                   shape.is_backward ? " backward" : "", shape.num_attention_heads, shape.num_key_value_heads, shape.head_dim,
+                   made.problem);
     }
+    found = device.graphs.emplace(shape, std::move(made)).first;
   }
-  if (graph->second == nullptr) return false;
+  if (found->second.graph == nullptr) return found->second.problem;
+  SdpaGraph& graph = *found->second.graph;
 
   std::vector<std::int64_t> token_strides;
   for (const Buffer& buffer : buffers) token_strides.push_back(buffer.tensor->row_stride());
@@ -108,7 +117,7 @@ bool run_sdpa(const ExecContext& ctx, SdpaShape shape, std::span<const Buffer> b
   Tensor offsets = ctx.empty({static_cast<std::int64_t>(buffers.size()), borders}, DType::kI32),
          lengths = ctx.empty({borders}, DType::kI32);
   attention_offsets(ctx, cu_seqlens, token_strides, groups.padded(), offsets, lengths);
-  const Tensor workspace = ctx.empty({std::max<std::int64_t>(1, graph->second->workspace_bytes())}, DType::kU8);
+  const Tensor workspace = ctx.empty({std::max<std::int64_t>(1, graph.workspace_bytes())}, DType::kU8);
   if (const cudnnStatus_t status = cudnnSetStream(device.handle, stream); status != CUDNN_STATUS_SUCCESS)
     fail(ErrorKind::kInternal, "attention: cuDNN's stream: {}", cudnnGetErrorString(status));
   for (std::int64_t first = 0; first < groups.padded(); first += groups.sequences) {
@@ -118,14 +127,14 @@ bool run_sdpa(const ExecContext& ctx, SdpaShape shape, std::span<const Buffer> b
       addresses.address[buffers[i].number] = RawAccess::data(*buffers[i].tensor);
       addresses.offsets[buffers[i].number] = raw<std::int32_t>(offsets) + static_cast<std::int64_t>(i) * borders + first;
     }
-    const std::string problem = graph->second->run(device.handle, addresses, RawAccess::data(workspace));
+    const std::string problem = graph.run(device.handle, addresses, RawAccess::data(workspace));
     if (!problem.empty()) fail(ErrorKind::kInternal, "attention: cuDNN: {}", problem);
   }
-  return true;
+  return {};
 }
 
-bool through_cudnn(const ExecContext& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cu_seqlens,
-                   const AttentionHeads& heads, Tensor& out, Tensor* lse) {
+std::string through_cudnn(const ExecContext& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cu_seqlens,
+                          const AttentionHeads& heads, Tensor& out, Tensor* lse) {
   SdpaShape shape;
   shape.with_lse = lse != nullptr;
   shape.q_stride = q.row_stride();
@@ -137,9 +146,9 @@ bool through_cudnn(const ExecContext& ctx, const Tensor& q, const Tensor& k, con
   return run_sdpa(ctx, shape, buffers, cu_seqlens, heads);
 }
 
-bool backward_through_cudnn(const ExecContext& ctx, const Tensor& grad_out, const Tensor& q, const Tensor& k, const Tensor& v,
-                            const Tensor& out, const Tensor& lse, const Tensor& cu_seqlens, const AttentionHeads& heads, Tensor& grad_q,
-                            Tensor& grad_k, Tensor& grad_v) {
+std::string backward_through_cudnn(const ExecContext& ctx, const Tensor& grad_out, const Tensor& q, const Tensor& k, const Tensor& v,
+                                   const Tensor& out, const Tensor& lse, const Tensor& cu_seqlens, const AttentionHeads& heads,
+                                   Tensor& grad_q, Tensor& grad_k, Tensor& grad_v) {
   SdpaShape shape;
   shape.is_backward = true;
   shape.q_stride = q.row_stride();
@@ -156,14 +165,31 @@ bool backward_through_cudnn(const ExecContext& ctx, const Tensor& grad_out, cons
   return run_sdpa(ctx, shape, buffers, cu_seqlens, heads);
 }
 
+/// Whether cuDNN did the work. `call`: empty, or why cuDNN does not serve it.
+template <typename Call>
+bool is_served(const Tensor& q, Call&& call) {
+  const R1CudaAttention choice = chosen_attention;
+  if (choice == R1_CUDA_ATTENTION_OWN || (choice == R1_CUDA_ATTENTION_AUTO && q.dtype() != DType::kBF16)) return false;
+  const std::string reason = call();
+  if (!reason.empty() && choice == R1_CUDA_ATTENTION_CUDNN) fail(ErrorKind::kUsage, "attention: cuDNN does not serve {}", reason);
+  return reason.empty();
+}
+
 }  // namespace
 #endif
+
+void choose_attention(R1CudaAttention choice) {
+#if !defined(R1_HAS_CUDNN)
+  if (choice == R1_CUDA_ATTENTION_CUDNN) fail(ErrorKind::kUsage, "libr1_cuda.so was built without cuDNN (R1_CUDNN)");
+#endif
+  chosen_attention = choice;
+}
 
 void attention_of_choice(const ExecContext& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cu_seqlens,
                          const AttentionHeads& heads, Tensor& out, Tensor* lse) {
   if (q.num_elements() == 0) return;
 #if defined(R1_HAS_CUDNN)
-  if (q.dtype() == DType::kBF16 && through_cudnn(ctx, q, k, v, cu_seqlens, heads, out, lse)) return;
+  if (is_served(q, [&] { return through_cudnn(ctx, q, k, v, cu_seqlens, heads, out, lse); })) return;
 #endif
   cuda::attention(ctx, q, k, v, cu_seqlens, heads, out, lse);
 }
@@ -173,7 +199,7 @@ void attention_backward_of_choice(const ExecContext& ctx, const Tensor& grad_out
                                   Tensor& grad_q, Tensor& grad_k, Tensor& grad_v) {
   if (q.num_elements() == 0) return;
 #if defined(R1_HAS_CUDNN)
-  if (q.dtype() == DType::kBF16 && backward_through_cudnn(ctx, grad_out, q, k, v, out, lse, cu_seqlens, heads, grad_q, grad_k, grad_v)) {
+  if (is_served(q, [&] { return backward_through_cudnn(ctx, grad_out, q, k, v, out, lse, cu_seqlens, heads, grad_q, grad_k, grad_v); })) {
     return;
   }
 #endif

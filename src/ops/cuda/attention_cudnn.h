@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "ops/attention.h"
+#include "tensor/cuda_abi.h"
 
 namespace r1::ops::cuda {
 
@@ -15,6 +16,10 @@ namespace r1::ops::cuda {
 /// waits for nothing. Graphs are made once per shape, which is rounded up: empty sequences are added.
 decltype(ops::attention) attention_of_choice;
 decltype(ops::attention_backward) attention_backward_of_choice;
+
+/// For all devices and threads, from the next call on. Throws Error(kUsage) for R1_CUDA_ATTENTION_CUDNN in a build without cuDNN; with it,
+/// a call that cuDNN does not serve throws Error(kUsage) "attention: cuDNN does not serve …".
+void choose_attention(R1CudaAttention choice);
 
 /// The shape that a graph is made for.
 struct SdpaShape {
