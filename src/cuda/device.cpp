@@ -130,6 +130,19 @@ void Device::copy_rows(R1CudaCopy kind, std::byte* to, std::size_t to_pitch, con
 
 void Device::synchronize() { check(cudaStreamSynchronize(stream_), "the device's work"); }
 
+// Thread-local: other threads may go on allocating and copying on their own streams.
+void Device::begin_recording() { check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording"); }
+
+cudaGraphExec_t Device::end_recording() {
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamEndCapture(stream_, &graph), "recording");
+  cudaGraphExec_t runnable = nullptr;
+  const cudaError_t result = cudaGraphInstantiate(&runnable, graph, 0);
+  cudaGraphDestroy(graph);
+  check(result, "recording");
+  return runnable;
+}
+
 void Device::begin_timing() { check(cudaEventRecord(timing_begin_, stream_), "event"); }
 
 double Device::end_timing() {

@@ -49,6 +49,9 @@ class Device {
   void copy(R1CudaCopy kind, std::byte* to, std::size_t to_pitch, const std::byte* from, std::size_t from_pitch, std::size_t row_bytes,
             std::size_t num_rows);
   void synchronize();
+  /// Between them the calling thread's work for the stream is kept, not run.
+  void begin_recording();
+  cudaGraphExec_t end_recording();
   void begin_timing();
   double end_timing();
 

@@ -97,6 +97,17 @@ const R1CudaModule kModule{
     .synchronize = [](std::int32_t index) { return guarded([&] { device(index).synchronize(); }); },
     .begin_timing = [](std::int32_t index) { return guarded([&] { device(index).begin_timing(); }); },
     .end_timing = [](std::int32_t index, double* seconds) { return guarded([&] { *seconds = device(index).end_timing(); }); },
+    .begin_recording = [](std::int32_t index) { return guarded([&] { device(index).begin_recording(); }); },
+    .end_recording =
+        [](std::int32_t index, void** graph) {
+          *graph = nullptr;
+          return guarded([&] { *graph = device(index).end_recording(); });
+        },
+    .replay =
+        [](std::int32_t index, void* graph) {
+          return guarded([&] { check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), device(index).stream()), "CUDA graph"); });
+        },
+    .forget_graph = [](void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); },
     .op_table = op_table,
     .choose_attention = [](R1CudaAttention choice) { return guarded([&] { ops::cuda::choose_attention(choice); }); },
     .make_group_id =

@@ -8,6 +8,7 @@
 
 #include "base/strings.h"
 #include "engine/batch_builder.h"
+#include "engine/decode_graphs.h"
 #include "engine/rank_layout.h"
 #include "engine/sampler.h"
 #include "ops/copy.h"
@@ -54,7 +55,7 @@ struct Lane {
   Lane(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int max_num_sequences, const EngineOptions& options,
        DType dtype)
       : blocks(num_blocks, options.block_size, options.prefix_cache),
-        cache(ctx, model, num_blocks, options.block_size, dtype),
+        cache(ctx, model, num_blocks + (ctx.recorder() != nullptr ? 1 : 0), options.block_size, dtype),  // the spare block of DecodeGraphs
         scheduler(blocks, max_num_sequences, options.max_batch_tokens) {}
 
   BlockAllocator blocks;
@@ -89,6 +90,10 @@ class Engine::Impl {
           std::make_unique<Lane>(ctx, model, num_blocks / num_lanes, max_lane_sequences_, options_, runner.activation_dtype()));
       stats_.num_blocks += num_blocks / num_lanes;
     }
+    if (ranks_ == nullptr && !options_.enforce_eager) {
+      graphs_ = DecodeGraphs::make(ctx, model, runner, lanes_.front()->cache,
+                                   {options_.block_size, options_.max_model_len, static_cast<BlockId>(num_blocks)});
+    }
   }
 
   ~Impl() {
@@ -112,6 +117,7 @@ class Engine::Impl {
   void weights_changed() {
     R1_ASSERT(!has_unfinished(), "the model's values change while completions are unfinished");
     for (const auto& lane : lanes_) lane->blocks.forget_all();
+    if (graphs_ != nullptr) graphs_->forget();
   }
 
   const EngineStats& stats() const { return stats_; }
@@ -124,9 +130,11 @@ class Engine::Impl {
   Lane& next_lane();
   /// Schedules a batch and runs it through the layers that are here.
   void launch(Lane& lane);
+  nn::Activations run_layers(Lane& lane, nn::Pass& pass, std::span<const ScheduledChunk> chunks);
   /// Takes the batch's tokens; waits for the rank that draws them.
   void collect(Lane& lane, Finished& finished);
-  void draw(InFlight& batch, nn::Pass& pass, const nn::Activations& state, const std::vector<std::int32_t>& logit_rows);
+  /// Starts the draw from logits [batch.drawing.size(), vocab_size], which are undefined where the head is elsewhere.
+  void draw(InFlight& batch, Tensor logits);
   void update_stats();
   /// The finish reason when the sequence ends with its last token.
   std::optional<FinishReason> finish_reason(Sequence& sequence) const;
@@ -142,6 +150,7 @@ class Engine::Impl {
   RankLayout* ranks_;  // null: this rank has the whole model
   int max_lane_sequences_ = 0;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  std::unique_ptr<DecodeGraphs> graphs_;  // null: every step is launched op by op
   std::size_t last_lane_ = 0;
   Lane* lane_of_last_prompt_ = nullptr;
   std::shared_ptr<const std::vector<std::int32_t>> last_prompt_;
@@ -243,15 +252,15 @@ std::int64_t Engine::Impl::num_positions(std::span<const ScheduledChunk> chunks)
 void Engine::Impl::launch(Lane& lane) {
   const std::vector<ScheduledChunk> chunks = lane.scheduler.schedule();
   count_step(lane, chunks);
-  const models::TokenBatch batch = build_batch(ctx_, chunks, lane.cache, options_.block_size, num_positions(chunks));
+  const bool is_recorded = graphs_ != nullptr && DecodeGraphs::are_decode_steps(chunks);
   nn::Pass pass{ctx_, runner_, nullptr, ranks_ != nullptr ? ranks_->tensor_parallel() : nullptr};
   nn::Activations state;
-  if (!model_.has_embedding())
-    state = ranks_->receive_state(ctx_, batch.input_ids.dim(0), model_.config().hidden_size, runner_.activation_dtype());
-  state = model_.decode(pass, batch, state);
-  if (!model_.has_head()) {
-    lane.state_send.wait();
-    lane.state_send = ranks_->send_state(ctx_, state);
+  Tensor logits;
+  if (is_recorded) {
+    logits = graphs_->logits(chunks);
+    stats_.replayed_steps = graphs_->num_replays();
+  } else {
+    state = run_layers(lane, pass, chunks);
   }
 
   InFlight in_flight;
@@ -271,22 +280,38 @@ void Engine::Impl::launch(Lane& lane) {
       logit_rows.push_back(end - 1);
     }
   }
-  if (!in_flight.drawing.empty()) draw(in_flight, pass, state, logit_rows);
+  if (!in_flight.drawing.empty()) {
+    if (!is_recorded && model_.has_head()) {
+      const auto num_rows = static_cast<std::int64_t>(logit_rows.size());
+      logits = model_.logits(pass, state, ops::to_device(ctx_, Tensor::host_from<std::int32_t>(logit_rows, {num_rows}, DType::kI32)));
+    }
+    draw(in_flight, std::move(logits));
+  }
   lane.in_flight = std::move(in_flight);
 }
 
-void Engine::Impl::draw(InFlight& batch, nn::Pass& pass, const nn::Activations& state, const std::vector<std::int32_t>& logit_rows) {
-  const auto num_rows = static_cast<std::int64_t>(logit_rows.size());
+nn::Activations Engine::Impl::run_layers(Lane& lane, nn::Pass& pass, std::span<const ScheduledChunk> chunks) {
+  const models::TokenBatch batch = build_batch(ctx_, chunks, lane.cache, options_.block_size, num_positions(chunks));
+  nn::Activations state;
+  if (!model_.has_embedding())
+    state = ranks_->receive_state(ctx_, batch.input_ids.dim(0), model_.config().hidden_size, runner_.activation_dtype());
+  state = model_.decode(pass, batch, state);
+  if (!model_.has_head()) {
+    lane.state_send.wait();
+    lane.state_send = ranks_->send_state(ctx_, state);
+  }
+  return state;
+}
+
+void Engine::Impl::draw(InFlight& batch, Tensor logits) {
+  const auto num_rows = static_cast<std::int64_t>(batch.drawing.size());
   batch.message = Tensor::host({2 * num_rows + 1}, DType::kI32);
   const auto values = batch.message.host_span<std::int32_t>();
-  if (model_.has_head()) {
-    Tensor logits = model_.logits(pass, state, ops::to_device(ctx_, Tensor::host_from<std::int32_t>(logit_rows, {num_rows}, DType::kI32)));
-    if (ranks_ == nullptr || ranks_->draws()) {
-      const DrawnTokens drawn = draw_tokens(ctx_, logits, batch.drawing, options_.seed);
-      std::ranges::copy(drawn.ids, values.begin());
-      std::ranges::transform(drawn.log_probs, values.begin() + num_rows, [](float x) { return std::bit_cast<std::int32_t>(x); });
-      values.back() = ranks_ != nullptr && options_.wants_to_stop && options_.wants_to_stop() ? 1 : 0;
-    }
+  if (model_.has_head() && (ranks_ == nullptr || ranks_->draws())) {
+    const DrawnTokens drawn = draw_tokens(ctx_, logits, batch.drawing, options_.seed);
+    std::ranges::copy(drawn.ids, values.begin());
+    std::ranges::transform(drawn.log_probs, values.begin() + num_rows, [](float x) { return std::bit_cast<std::int32_t>(x); });
+    values.back() = ranks_ != nullptr && options_.wants_to_stop && options_.wants_to_stop() ? 1 : 0;
   }
   // All ranks start the transfer now and look at it when they come back to the lane: none holds up what is on its way to another.
   if (ranks_ != nullptr) batch.draws = ranks_->share_draws(ctx_, batch.message);

@@ -55,6 +55,8 @@ struct EngineOptions {
   std::int64_t max_batch_tokens = 512;  // tokens of one forward pass; longer prefills are cut into chunks
   int block_size = 32;
   bool prefix_cache = true;
+  /// Decode steps are launched op by op even where the device could replay them (engine/decode_graphs.h).
+  bool enforce_eager = false;
   /// The ranks that hold the model together; null: this one has all of it. All ranks of a group add the same requests in the same order
   /// between the same steps, and get the same completions.
   RankLayout* ranks = nullptr;
@@ -67,6 +69,7 @@ struct EngineStats {
   std::int64_t running = 0, waiting = 0;
   std::int64_t used_blocks = 0, num_blocks = 0;
   std::int64_t steps = 0, prefill_tokens = 0, decode_tokens = 0, cached_prompt_tokens = 0, preemptions = 0;
+  std::int64_t replayed_steps = 0;                   // decode steps that the device ran from a recording
   std::int64_t slot_steps = 0, idle_slot_steps = 0;  // slots offered and slots without a sequence, while any request was unfinished
 };
 

@@ -168,13 +168,23 @@ Tensor CausalLM::logits(nn::Pass& pass, const nn::Activations& state, const Tens
 }
 
 Tensor CausalLM::logits(nn::Pass& pass, const nn::Activations& state) {
-  R1_ASSERT(pass.tape == nullptr, "logits() carries no gradient");
+  Tensor out;
+  return head_logits(pass, state, out);
+}
+
+void CausalLM::logits_into(nn::Pass& pass, const nn::Activations& state, Tensor& out) {
+  R1_ASSERT(pass.tensor_parallel == nullptr, "logits of several ranks are gathered into a tensor of their own");
+  head_logits(pass, state, out);
+}
+
+Tensor CausalLM::head_logits(nn::Pass& pass, const nn::Activations& state, Tensor& out) {
+  R1_ASSERT(pass.tape == nullptr, "logits carry no gradient");
   return with_head(pass, state,
                    [&](nn::Pass& inner, const nn::Var& normed) {
-                     nn::Var out{inner.ctx.empty({normed.value.dim(0), head_.shape()[0]}), -1};
-                     ops::linear(inner.ctx, normed.value, head_.value(), nullptr, out.value);
-                     if (inner.tensor_parallel == nullptr) return out;
-                     return nn::Var{inner.tensor_parallel->gather_columns_at_first(inner.ctx, out.value, widths_.vocabulary, "logits"), -1};
+                     if (!out.defined()) out = inner.ctx.empty({normed.value.dim(0), head_.shape()[0]});
+                     ops::linear(inner.ctx, normed.value, head_.value(), nullptr, out);
+                     if (inner.tensor_parallel == nullptr) return nn::Var{out, -1};
+                     return nn::Var{inner.tensor_parallel->gather_columns_at_first(inner.ctx, out, widths_.vocabulary, "logits"), -1};
                    })
       .value;
 }

@@ -48,11 +48,18 @@ class CausalLM {
   /// that the layers before them left.
   nn::Activations decode(nn::Pass& pass, const TokenBatch& batch, const nn::Activations& from_earlier_layers = {});
 
+  /// Makes positions [0, num_positions) available: the rotary table of passes that stay below does not move.
+  const nn::Rotary& reserve_positions(const ExecContext& ctx, std::int64_t num_positions) {
+    rotary_.reserve(ctx, num_positions);
+    return rotary_;
+  }
   /// Final norm and head. labels and ids [num_tokens] i32 say what each position predicts (already shifted).
   nn::TokenLoss cross_entropy(nn::Pass& pass, const nn::Activations& state, const Tensor& labels, float scale);
   nn::SelectedLogProbs log_probs(nn::Pass& pass, const nn::Activations& state, const Tensor& ids, float temperature);
   /// [num_tokens, vocab_size] f32; without a tape only. Tensor-parallel: on the first rank alone, undefined on the others.
   Tensor logits(nn::Pass& pass, const nn::Activations& state);
+  /// Into out [num_tokens, vocab_size] f32. Not tensor-parallel.
+  void logits_into(nn::Pass& pass, const nn::Activations& state, Tensor& out);
   /// Of some tokens alone: rows [num_rows] i32, repeats allowed. [num_rows, vocab_size] f32.
   Tensor logits(nn::Pass& pass, const nn::Activations& state, const Tensor& rows);
 
@@ -80,6 +87,8 @@ class CausalLM {
 
  private:
   /// Runs body on the normalised state with the head's values acquired.
+  /// Into out, which is made when it is undefined.
+  Tensor head_logits(nn::Pass& pass, const nn::Activations& state, Tensor& out);
   nn::Var with_head(nn::Pass& pass, const nn::Activations& state, const std::function<nn::Var(nn::Pass&, const nn::Var&)>& body);
 
   std::string layer_name(int layer_index) const;

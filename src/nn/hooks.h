@@ -18,6 +18,8 @@ class UnitHooks {
   virtual void begin_gradients(int unit) = 0;
   /// All gradients of the unit for this micro-batch stand in the scratch buffer; unbinds it.
   virtual void gradients_ready(int unit) = 0;
+  /// Whether acquire() and release() do nothing now, and values stay where they are until somebody writes new ones.
+  virtual bool values_stay() const { return false; }
   /// What the units' values are to be multiplied with: f32, or bf16 on the backend that computes in it (cuda).
   virtual DType activation_dtype() const { return DType::kF32; }
 };

@@ -45,6 +45,7 @@ class UnitRunner {
   ParameterSet& parameters() { return parameters_; }
   /// Of the embedding's output, and so of all that follows.
   DType activation_dtype() const { return hooks_.activation_dtype(); }
+  bool values_stay() const { return hooks_.values_stay(); }
 
  private:
   void acquire(std::span<const int> units);

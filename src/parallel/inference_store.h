@@ -38,6 +38,7 @@ class InferenceStore : public nn::UnitHooks {
   void begin_gradients(int unit) override;  // an internal error: nothing is trained here
   void gradients_ready(int unit) override;
   DType activation_dtype() const override { return vector_dtype_; }
+  bool values_stay() const override { return true; }
 
  private:
   DType dtype_of(const nn::Parameter& parameter) const {

@@ -15,6 +15,7 @@ class ReplicatedStore : public ShardedStore {
   void acquire(int) override {}
   void prefetch(int) override {}
   void release(int) override {}
+  bool values_stay() const override { return true; }
   void publish_updated(Updated updated) override {
     if (updated == Updated::kValues) round_values();
   }

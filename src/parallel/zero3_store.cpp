@@ -57,6 +57,8 @@ class Zero3Store : public ShardedStore {
     for (Gathered& values : gathered_) values.work.wait();
   }
 
+  bool values_stay() const override { return is_materialized_; }
+
   void release_materialized() override {
     is_materialized_ = false;
     drop_unused();

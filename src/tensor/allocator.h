@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tensor/device.h"
+#include "tensor/recorded_work.h"
 
 namespace r1 {
 
@@ -23,6 +24,10 @@ class MemorySource {
   /// Around every op call: the guarded test device opens and closes its pages here.
   virtual void begin_op() {}
   virtual void end_op() noexcept {}
+  /// Null where the device cannot keep work (the CPU).
+  virtual WorkRecorder* recorder() { return nullptr; }
+  /// Another source of the same device and stream; null where there is no recorder.
+  virtual std::unique_ptr<MemorySource> sibling() const { return nullptr; }
 };
 
 /// Anonymous pages; large blocks ask for huge pages.

@@ -61,6 +61,14 @@ struct R1CudaModule {
   const char* (*begin_timing)(int32_t device);
   const char* (*end_timing)(int32_t device, double* seconds);
 
+  /// CUDA graphs: what the thread gives to the stream between the two calls is kept and not run. end_recording: graph is null when
+  /// keeping failed.
+  const char* (*begin_recording)(int32_t device);
+  const char* (*end_recording)(int32_t device, void** graph);
+  /// On the device's stream.
+  const char* (*replay)(int32_t device, void* graph);
+  void (*forget_graph)(void* graph);
+
   /// The table r1::ops::OpTable of a program whose types have this layout (ops/cuda_layout.h); null: another build.
   const void* (*op_table)(uint64_t layout);
   /// For all devices and threads, from the next call on. A problem: this module was built without cuDNN.

@@ -44,9 +44,46 @@ const LoadedModule& loaded_module() {
   return loaded;
 }
 
+class CudaGraph : public RecordedWork {
+ public:
+  CudaGraph(const R1CudaModule& module, int device, void* graph) : module_(module), device_(device), graph_(graph) {}
+  ~CudaGraph() override { module_.forget_graph(graph_); }
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
+  void replay() override { check_cuda(module_.replay(device_, graph_), "CUDA graph"); }
+
+ private:
+  const R1CudaModule& module_;
+  int device_;
+  void* graph_;
+};
+
+class CudaRecorder : public WorkRecorder {
+ public:
+  CudaRecorder(const R1CudaModule& module, int device) : module_(module), device_(device) {}
+
+  std::unique_ptr<RecordedWork> record(const std::function<void()>& ops) override {
+    check_cuda(module_.begin_recording(device_), "CUDA graph");
+    void* graph = nullptr;
+    try {
+      ops();
+    } catch (...) {
+      module_.end_recording(device_, &graph);  // the stream must be as before; what went wrong is known already
+      if (graph != nullptr) module_.forget_graph(graph);
+      throw;
+    }
+    check_cuda(module_.end_recording(device_, &graph), "CUDA graph");
+    return std::make_unique<CudaGraph>(module_, device_, graph);
+  }
+
+ private:
+  const R1CudaModule& module_;
+  int device_;
+};
+
 class CudaSource : public MemorySource {
  public:
-  explicit CudaSource(int device) : module_(cuda_module()), device_(device) {
+  explicit CudaSource(int device) : module_(cuda_module()), device_(device), recorder_(module_, device) {
     if (const char* problem = module_.open_device(device)) fail(ErrorKind::kUsage, "CUDA device {}: {}", device, problem);
   }
   Device device() const override { return {DeviceKind::kCuda, device_}; }
@@ -62,10 +99,13 @@ class CudaSource : public MemorySource {
     return memory;
   }
   void release(void* memory, std::size_t) noexcept override { module_.release(device_, memory); }
+  WorkRecorder* recorder() override { return &recorder_; }
+  std::unique_ptr<MemorySource> sibling() const override { return std::make_unique<CudaSource>(device_); }
 
  private:
   const R1CudaModule& module_;
   int device_;
+  CudaRecorder recorder_;
 };
 
 }  // namespace

@@ -31,6 +31,13 @@ class ExecContext {
   CachingAllocator& allocator() const { return *allocator_; }
   ThreadPool& threads() const { return *threads_; }
 
+  /// Null where the device cannot keep work (the CPU).
+  WorkRecorder* recorder() const { return allocator_->source().recorder(); }
+  /// The same device and stream with an allocator of its own, whose free blocks nobody else gets: for recorded work. Needs a recorder.
+  std::unique_ptr<ExecContext> with_own_allocator() const {
+    return std::make_unique<ExecContext>(backend_, allocator_->source().sibling(), 1);
+  }
+
   /// Uninitialised tensor on the device.
   Tensor empty(Shape shape, DType dtype = DType::kF32) const { return Tensor(*allocator_, shape, dtype); }
 

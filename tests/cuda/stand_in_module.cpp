@@ -16,6 +16,7 @@ namespace r1::test {
 namespace {
 
 constexpr const char* kNoDevice = "the stand-in shows no such device";
+constexpr const char* kNoGraphs = "the stand-in keeps no work";
 constexpr const char* kNoGroups = "ranks on several GPUs need NCCL: the stand-in has none";
 
 std::mutex mutex;
@@ -135,6 +136,10 @@ const R1CudaModule kModule{
       *seconds = 1;
       return nullptr;
     },
+    .begin_recording = [](std::int32_t) -> const char* { return kNoGraphs; },
+    .end_recording = [](std::int32_t, void**) -> const char* { return kNoGraphs; },
+    .replay = [](std::int32_t, void*) -> const char* { return kNoGraphs; },
+    .forget_graph = [](void*) {},
     .op_table = op_table,
     .choose_attention = choose_attention,
     .make_group_id = [](std::uint8_t*) -> const char* { return kNoGroups; },

@@ -17,7 +17,7 @@ template <typename... Parameters, typename... Arguments>
 void launch(const ExecContext&, const char* name, void (*kernel)(Parameters...), LaunchGrid grid, unsigned num_threads,
             std::size_t shared_bytes, Arguments... arguments) {
   simt::run_kernel(name, {{grid.x, grid.y, grid.z}, {num_threads, 1, 1}, shared_bytes},
-                   [&] { kernel(static_cast<Parameters>(arguments)...); });
+                   [=] { kernel(static_cast<Parameters>(arguments)...); });  // by value: it may be kept and run later
 }
 
 /// Says that kernels may touch these bytes.

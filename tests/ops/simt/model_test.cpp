@@ -135,8 +135,10 @@ TEST(SimtModel, TrainsAStepInBf16WithTheSameBytesOnTwoRanks) {
 }
 
 /// A greedy row and rows with every filter; each prompt is prefilled, then eight decode steps follow.
-std::vector<engine::Completion> generate(const ExecContext& ctx, models::CausalLM& model, nn::UnitRunner& runner) {
-  engine::Engine engine(ctx, model, runner, nullptr, {.max_model_len = 64, .max_num_sequences = 4, .block_size = 16});
+std::vector<engine::Completion> generate(const ExecContext& ctx, models::CausalLM& model, nn::UnitRunner& runner,
+                                         bool enforce_eager = true) {
+  engine::Engine engine(ctx, model, runner, nullptr,
+                        {.max_model_len = 64, .max_num_sequences = 4, .block_size = 16, .enforce_eager = enforce_eager});
   const ops::SamplingSettings settings[] = {
       {.temperature = 0}, {.temperature = 0.8F, .top_p = 0.9F, .repetition_penalty = 1.2F}, {.top_k = 7, .min_p = 0.02F}};
   std::vector<engine::Request> requests;
@@ -165,6 +167,61 @@ std::vector<engine::Completion> generate_in_bf16(const ExecContext& ctx, const s
       [&](nn::Parameter& parameter) { store.set_value(*model->parameters().find(parameter.name), tiny.store->gather_value(parameter)); });
   nn::UnitRunner runner(model->parameters(), store);
   return generate(ctx, *model, runner);
+}
+
+/// Rows of different lengths, so that the batch shrinks from four to one and its longest sequence grows over several blocks.
+std::vector<engine::Completion> generate_ragged(engine::Engine& engine) {
+  std::vector<engine::Request> requests;
+  for (std::size_t r = 0; r < 4; ++r) {
+    engine::SamplingParams params;
+    params.settings.temperature = r == 0 ? 0 : 0.9F;
+    params.max_new_tokens = static_cast<std::int64_t>(4 + 3 * r);
+    std::vector<std::int32_t> prompt;
+    for (std::size_t t = 0; t < 3 + 9 * r; ++t) prompt.push_back(static_cast<std::int32_t>((r * 5 + t * 7) % 53));
+    requests.push_back({r, 0, std::make_shared<std::vector<std::int32_t>>(prompt), std::make_shared<engine::SamplingParams>(params), {}});
+  }
+  return engine.generate(requests);
+}
+
+TEST(SimtModel, ReplaysDecodeStepsWithTheBitsOfSingleLaunches) {
+  const auto simt = make_simt_context();
+  const TinyModel tiny = make_tiny_model(*simt, kConfigs[1]);
+  engine::EngineOptions options{.max_model_len = 64, .max_num_sequences = 3, .block_size = 16};  // one waits for a slot
+  engine::Engine recorded(*simt, *tiny.model, *tiny.runner, nullptr, options);
+  options.enforce_eager = true;
+  engine::Engine eager(*simt, *tiny.model, *tiny.runner, nullptr, options);
+  const auto expect_the_same = [&] {
+    const std::vector<engine::Completion> expected = generate_ragged(eager), found = generate_ragged(recorded);
+    for (std::size_t r = 0; r < expected.size(); ++r) {
+      EXPECT_EQ(found[r].ids, expected[r].ids) << "row " << r;
+      EXPECT_EQ(found[r].log_probs, expected[r].log_probs) << "row " << r;
+    }
+    return expected;
+  };
+  const std::vector<engine::Completion> before = expect_the_same();
+  EXPECT_EQ(eager.stats().replayed_steps, 0);
+  const std::int64_t replayed = recorded.stats().replayed_steps;
+  EXPECT_GT(replayed, 4);
+
+  // Recordings write where they wrote: none of what others have got since may be there.
+  std::vector<Tensor> held;
+  for (std::int64_t count = 16; count <= 65536; count *= 2) {
+    for (int i = 0; i < 8; ++i)
+      held.push_back(stored_tensor(*simt, {count}, std::vector<float>(static_cast<std::size_t>(count), 7), DType::kF32));
+  }
+  expect_the_same();
+  for (const Tensor& tensor : held) EXPECT_THAT(floats_of(*simt, tensor), ::testing::Each(7.0F));
+
+  // Other values, elsewhere: what was recorded must not be used.
+  tiny.model->parameters().for_each([&](nn::Parameter& parameter) {
+    Tensor value = tiny.store->gather_value(parameter);
+    for (float& one : value.host_span<float>()) one *= 1.25F;
+    tiny.store->set_value(parameter, value);
+  });
+  recorded.weights_changed();
+  eager.weights_changed();
+  EXPECT_NE(expect_the_same()[1].log_probs, before[1].log_probs);
+  EXPECT_GT(recorded.stats().replayed_steps, replayed);
 }
 
 TEST(SimtModel, DecodesInBf16NearTheCpuBackend) {

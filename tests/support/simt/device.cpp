@@ -12,6 +12,46 @@
 namespace r1::test {
 namespace {
 
+class SimtWork : public RecordedWork {
+ public:
+  explicit SimtWork(simt::Recording launches) : launches_(std::move(launches)) {}
+  void replay() override {
+    for (const auto& launch : launches_) launch();
+  }
+
+ private:
+  simt::Recording launches_;
+};
+
+class SimtRecorder : public WorkRecorder {
+ public:
+  std::unique_ptr<RecordedWork> record(const std::function<void()>& ops) override {
+    simt::Recording launches;
+    simt::record_into(&launches);
+    try {
+      ops();
+    } catch (...) {
+      simt::record_into(nullptr);
+      throw;
+    }
+    simt::record_into(nullptr);
+    return std::make_unique<SimtWork>(std::move(launches));
+  }
+};
+
+const ops::OpTable& cpu_ops() {
+  static const ops::OpTable table = widened_cpu_table();
+  return table;
+}
+
+/// cuBLASLt's place is taken by the CPU backend, which records nothing by itself.
+void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
+  const auto call = [&ctx, x, weight, has_bias = bias != nullptr, bias = bias != nullptr ? *bias : Tensor(), out]() mutable {
+    cpu_ops().linear(ctx, x, weight, has_bias ? &bias : nullptr, out);
+  };
+  if (!simt::keep(call)) cpu_ops().linear(ctx, x, weight, bias, out);
+}
+
 /// Ordinary memory; the end of an op ends what its kernels may touch.
 class SimtSource : public MemorySource {
  public:
@@ -27,9 +67,12 @@ class SimtSource : public MemorySource {
   void end_op() noexcept override {
     if (--depth_ == 0) simt::forget_global();
   }
+  WorkRecorder* recorder() override { return &recorder_; }
+  std::unique_ptr<MemorySource> sibling() const override { return std::make_unique<SimtSource>(); }
 
  private:
   std::unique_ptr<MemorySource> pages_;
+  SimtRecorder recorder_;
   int depth_ = 0;
 };
 
@@ -37,7 +80,8 @@ class SimtSource : public MemorySource {
 
 const ops::OpTable& simt_table() {
   static const ops::OpTable table = [] {
-    ops::OpTable own = widened_cpu_table();
+    ops::OpTable own = cpu_ops();
+    own.linear = &linear;
     own.rms_norm = &ops::simt_backend::rms_norm;
     own.add_rms_norm = &ops::simt_backend::add_rms_norm;
     own.rms_norm_backward = &ops::simt_backend::rms_norm_backward;

@@ -185,6 +185,9 @@ class Machine {
     }
   }
   void forget() { allowed_.clear(); }
+  using Ranges = std::map<std::uintptr_t, std::uintptr_t>;
+  const Ranges& allowed() const { return allowed_; }
+  void set_allowed(const Ranges& ranges) { allowed_ = ranges; }
 
   SharedRegion& shared_region(const void* key, const char* name, std::size_t element_bytes, std::size_t count) {
     SharedRegion& region = regions_[key];
@@ -398,8 +401,23 @@ class Machine {
 }  // namespace
 
 void set_schedule(Schedule schedule) { Machine::get().set_schedule(schedule); }
+static Recording* current_recording = nullptr;
+
 void run_kernel(const char* kernel, const LaunchShape& shape, const std::function<void()>& body) {
+  if (keep([kernel, shape, body, ranges = Machine::get().allowed()] {
+        Machine::get().set_allowed(ranges);
+        Machine::get().run(kernel, shape, body);
+        Machine::get().forget();
+      })) {
+    return;
+  }
   Machine::get().run(kernel, shape, body);
+}
+void record_into(Recording* recording) { current_recording = recording; }
+bool keep(std::function<void()> call) {
+  if (current_recording == nullptr) return false;
+  current_recording->push_back(std::move(call));
+  return true;
 }
 const LaunchStats& launch_stats() { return Machine::get().stats(); }
 void barrier(const Site& site) { Machine::get().barrier(site); }

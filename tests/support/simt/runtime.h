@@ -17,6 +17,7 @@
 #include <source_location>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace r1::simt {
 
@@ -52,6 +53,13 @@ struct LaunchShape {
 
 /// Runs body once per thread. Throws Error at the first fault; the launch ends there. `kernel` is named in the message.
 void run_kernel(const char* kernel, const LaunchShape& shape, const std::function<void()>& body);
+
+/// Launches that were kept instead of run, with what they may touch.
+using Recording = std::vector<std::function<void()>>;
+/// Keeps the launches that follow, without running them; null: runs them again.
+void record_into(Recording* recording);
+/// While launches are kept, keeps a call of a library too. Otherwise false, and nothing is done.
+bool keep(std::function<void()> call);
 
 struct LaunchStats {
   std::int64_t launches = 0, threads = 0, switches = 0;
