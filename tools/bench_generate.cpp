@@ -1,6 +1,7 @@
 // Speed of the engine: reads jobs as JSON lines, writes one result per job. Driven by tools/bench_generate.py.
 // usage: bench_generate MODEL_FOLDER [THREADS] [float32|bfloat16|int8] [cpu|cuda]
-// job: {"prompt_lengths": [..], "new_tokens": [..], "samples": n, "resident": n, "kv_cache_gib": 2}
+// job: {"prompt_lengths": [..], "new_tokens": [..], "samples": n, "resident": n, "kv_cache_gib": 2, "enforce_eager": false,
+// "batch_invariant": false}
 //   -> {"seconds", "first_token_seconds", "new_tokens_per_s", "weight_bytes", …}
 #include <fmt/format.h>
 
@@ -33,6 +34,8 @@ Json run(const ExecContext& ctx, checkpoint::InferenceModel& loaded, const Json&
   engine::EngineOptions options;
   options.max_num_sequences = job.value("resident", 32);
   options.max_model_len = 2048;
+  ops::set_batch_invariant(ctx, job.value("batch_invariant", false));
+  options.enforce_eager = job.value("enforce_eager", false);
   options.kv_cache_bytes = static_cast<std::int64_t>(job.value("kv_cache_gib", 2.0) * (1 << 30));
   engine::Engine engine(ctx, *loaded.model, *loaded.runner, nullptr, options);
   RandomStream random(1, "prompts");
@@ -68,6 +71,7 @@ Json run(const ExecContext& ctx, checkpoint::InferenceModel& loaded, const Json&
           {"new_tokens", num_tokens},
           {"new_tokens_per_s", static_cast<double>(num_tokens) / seconds},
           {"steps", engine.stats().steps},
+          {"replayed_steps", engine.stats().replayed_steps},
           {"weight_bytes", loaded.store->num_bytes()}};
 }
 

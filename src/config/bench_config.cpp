@@ -32,6 +32,10 @@ FieldList bench_fields(BenchConfig& config) {
   fields.add("tensor_parallel_size", config.tensor_parallel_size, "Ranks that share each layer.").at_least(1);
   fields.add("pipeline_parallel_size", config.pipeline_parallel_size, "Ranks that share the stack of layers.").at_least(1);
   fields.add("kv_cache_memory", config.kv_cache_memory, "Memory of the KV cache per rank, such as 8GB.").shown_default("from free memory");
+  fields.add("enforce_eager", config.enforce_eager,
+             "Launch decode steps op by op instead of replaying them as CUDA graphs; the CPU always does.");
+  fields.add("batch_invariant", config.batch_invariant,
+             "On GPUs: a row's completion does not depend on the rest of its batch, which costs speed. On the CPU it never does.");
 
   fields.add("max_num_sequences", config.max_num_sequences, "Samples that are generated at a time; the result does not depend on it.")
       .at_least(1)

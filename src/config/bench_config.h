@@ -27,6 +27,7 @@ struct BenchConfig : CommonConfig, SamplingArgs {
   std::optional<GenerationDType> dtype;
   int tensor_parallel_size = 1, pipeline_parallel_size = 1;
   std::optional<ByteSize> kv_cache_memory;
+  bool enforce_eager = false, batch_invariant = false;
   int max_num_sequences = 256;
   std::vector<std::string> compare;  // two result files or folders; then model and tasks are not needed
   std::string output_dir;

@@ -51,6 +51,7 @@ struct GenerateConfig : CommonConfig, SamplingArgs {
   std::optional<GenerationDType> dtype;
   int tensor_parallel_size = 1, pipeline_parallel_size = 1;
   std::optional<ByteSize> kv_cache_memory;
+  bool enforce_eager = false, batch_invariant = false;
 };
 
 FieldList generate_fields(GenerateConfig& config);

@@ -52,6 +52,14 @@ void add_completion_fields(FieldList& fields, GrpoConfig& config) {
   fields.add("kv_cache_memory", config.kv_cache_memory, "Memory of the KV cache per rank, such as 8GB.")
       .shown_default("from free memory")
       .used_by("engine");
+  fields
+      .add("enforce_eager", config.enforce_eager,
+           "Launch decode steps op by op instead of replaying them as CUDA graphs; the CPU always does.")
+      .used_by("engine");
+  fields
+      .add("batch_invariant", config.batch_invariant,
+           "On GPUs: a row's completion does not depend on the rest of its batch, which costs speed. On the CPU it never does.")
+      .used_by("engine");
   fields.add("rollout_tensor_parallel_size", config.rollout_tensor_parallel_size, "Ranks that share the weights while generating.")
       .at_least(1);
   fields.add("num_completions_to_print", config.num_completions_to_print, "Completions shown at every logged step.")

@@ -36,6 +36,7 @@ struct GrpoConfig : CommonConfig, ModelArgs, DatasetArgs, TrainerConfig {
   std::optional<int> top_k;
   std::optional<double> min_p;
   std::optional<ByteSize> kv_cache_memory;
+  bool enforce_eager = false, batch_invariant = false;
   int rollout_tensor_parallel_size = 1;
   int num_completions_to_print = 0;
 

@@ -9,6 +9,7 @@
 #include "cuda/group.h"
 #include "ops/cuda/attention_cudnn.h"
 #include "ops/cuda/libraries.h"
+#include "ops/cuda/linear.h"
 #include "ops/cuda/table.h"
 #include "ops/cuda_layout.h"
 
@@ -110,6 +111,7 @@ const R1CudaModule kModule{
     .forget_graph = [](void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); },
     .op_table = op_table,
     .choose_attention = [](R1CudaAttention choice) { return guarded([&] { ops::cuda::choose_attention(choice); }); },
+    .set_batch_invariant = [](bool on) { ops::cuda::set_batch_invariant(on); },
     .make_group_id =
         [](std::uint8_t* id) {
           static_assert(sizeof(ncclUniqueId) == R1_CUDA_GROUP_ID_BYTES);

@@ -4,6 +4,8 @@
 #include <bit>
 #include <utility>
 
+#include "base/error.h"
+#include "base/log.h"
 #include "ops/copy.h"
 
 namespace r1::engine {
@@ -82,8 +84,8 @@ void DecodeGraphs::fill(Graph& graph, const Shape& shape, std::span<const Schedu
     tables.block_tables[static_cast<std::size_t>(row * shape.blocks_each)] = static_cast<std::int32_t>(options_.spare_block);
   }
   std::vector<std::int32_t> all;
-  for (const auto* part : {&tables.input_ids, &tables.position_ids, &tables.slot_mapping, &tables.context_lens, &tables.cu_seqlens,
-                           &tables.block_tables}) {
+  for (const auto* part :
+       {&tables.input_ids, &tables.position_ids, &tables.slot_mapping, &tables.context_lens, &tables.cu_seqlens, &tables.block_tables}) {
     all.insert(all.end(), part->begin(), part->end());
   }
   ops::from_host(ctx_, Tensor::host_from<std::int32_t>(all, graph.tables.shape(), DType::kI32), graph.tables);
@@ -93,6 +95,16 @@ void DecodeGraphs::run(Graph& graph) {
   nn::Pass pass{*own_, runner_};
   const nn::Activations state = model_.decode(pass, graph.batch, {});
   model_.logits_into(pass, state, graph.logits);
+}
+
+// A driver or library that refuses costs speed, not the run.
+void DecodeGraphs::record(Graph& graph) {
+  try {
+    graph.work = ctx_.recorder()->record([&] { run(graph); });
+  } catch (const Error& error) {
+    has_failed_ = true;
+    log::warning("decode steps cannot be recorded ({}): they are launched op by op, as with --enforce_eager", error.what());
+  }
 }
 
 Tensor DecodeGraphs::logits(std::span<const ScheduledChunk> chunks) {
@@ -105,9 +117,13 @@ Tensor DecodeGraphs::logits(std::span<const ScheduledChunk> chunks) {
   if (is_new) {
     run(graph);  // leaves the memory that it took with own_, and chosen algorithms with the libraries
   } else {
-    if (graph.work == nullptr) graph.work = ctx_.recorder()->record([&] { run(graph); });
-    graph.work->replay();
-    ++num_replays_;
+    if (graph.work == nullptr && !has_failed_) record(graph);
+    if (graph.work != nullptr) {
+      graph.work->replay();
+      ++num_replays_;
+    } else {
+      run(graph);
+    }
   }
   return graph.logits.rows(0, static_cast<std::int64_t>(chunks.size()));
 }

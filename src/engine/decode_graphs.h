@@ -62,6 +62,7 @@ class DecodeGraphs {
   Graph make_graph(const Shape& shape) const;
   void fill(Graph& graph, const Shape& shape, std::span<const ScheduledChunk> chunks) const;
   void run(Graph& graph);
+  void record(Graph& graph);
 
   const ExecContext& ctx_;
   models::CausalLM& model_;
@@ -72,6 +73,7 @@ class DecodeGraphs {
   Tensor logits_;                     // of the largest batch so far; all graphs write here
   std::map<Shape, Graph> graphs_;
   std::int64_t num_replays_ = 0;
+  bool has_failed_ = false;
 };
 
 }  // namespace r1::engine

@@ -44,6 +44,7 @@ class Sampler {
         world_(world),
         ctx_(ops::make_context(setup.device, config.num_threads)),
         ranks_(world.communicator(), config.tensor_parallel_size, config.pipeline_parallel_size) {
+    ops::set_batch_invariant(*ctx_, config.batch_invariant);
     if (setup.device.kind == DeviceKind::kCpu) {  // a GPU's is told by its allocator
       generate::require_generation_memory(config, generation_job(config, setup), ctx_->threads().num_threads(),
                                           world.topology().local_size);
@@ -54,6 +55,7 @@ class Sampler {
     options.seed = static_cast<std::uint64_t>(config.seed);
     options.max_model_len = setup.max_model_len;
     options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
+    options.enforce_eager = config.enforce_eager;
     options.max_num_sequences = config.max_num_sequences;
     options.ranks_on_host = world.topology().local_size;
     options.ranks = &ranks_;

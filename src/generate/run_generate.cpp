@@ -221,6 +221,7 @@ void run_generate(const config::GenerateConfig& config, comm::World& world) {
   // What cannot work is told before anything is written.
   prompt_of(config, setup, 0);
   const auto ctx = ops::make_context(setup.device, config.num_threads);
+  ops::set_batch_invariant(*ctx, config.batch_invariant);
   if (setup.device.kind == DeviceKind::kCpu) {  // a GPU's memory is told by its allocator
     require_generation_memory(config, generation_job(config, setup, setup.max_model_len), ctx->threads().num_threads(),
                               world.topology().local_size);
@@ -252,6 +253,7 @@ void run_generate(const config::GenerateConfig& config, comm::World& world) {
     options.seed = static_cast<std::uint64_t>(config.seed);
     options.max_model_len = setup.max_model_len;
     options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
+    options.enforce_eager = config.enforce_eager;
     options.max_num_sequences = static_cast<int>(sequences_in_flight(config));
     options.ranks_on_host = world.topology().local_size;
     options.ranks = &ranks;

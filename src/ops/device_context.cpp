@@ -13,6 +13,10 @@ std::unique_ptr<ExecContext> make_context(Device device, int num_threads) {
   return std::make_unique<ExecContext>(Backend::kCuda, make_cuda_source(device.index), num_threads);
 }
 
+void set_batch_invariant(const ExecContext& ctx, bool on) {
+  if (ctx.device().kind == DeviceKind::kCuda) cuda_module().set_batch_invariant(on);
+}
+
 std::string describe_device(const ExecContext& ctx) {
   if (ctx.device().kind != DeviceKind::kCuda) {
     return fmt::format("CPU, {}, {} threads", cpu_isa_name(cpu_isa()), ctx.threads().num_threads());

@@ -12,6 +12,10 @@ namespace r1::ops {
 /// staging); 0 = all processors of this process. Throws Error(kUsage) when the device cannot be used.
 std::unique_ptr<ExecContext> make_context(Device device, int num_threads);
 
+/// Whether a token's values in passes without attention over others have the same bits in a batch of any size. The CPU's always have; on
+/// CUDA it is a mode of the matrix products that costs speed (R1CudaModule::set_batch_invariant).
+void set_batch_invariant(const ExecContext& ctx, bool on);
+
 /// "NVIDIA H200 (CUDA device 0)", or "CPU, avx2, 4 threads".
 std::string describe_device(const ExecContext& ctx);
 

@@ -62,7 +62,7 @@ struct R1CudaModule {
   const char* (*end_timing)(int32_t device, double* seconds);
 
   /// CUDA graphs: what the thread gives to the stream between the two calls is kept and not run. end_recording: graph is null when
-  /// keeping failed.
+  /// keeping failed. All four are null in a module that cannot (the tests' stand-in).
   const char* (*begin_recording)(int32_t device);
   const char* (*end_recording)(int32_t device, void** graph);
   /// On the device's stream.
@@ -73,6 +73,9 @@ struct R1CudaModule {
   const void* (*op_table)(uint64_t layout);
   /// For all devices and threads, from the next call on. A problem: this module was built without cuDNN.
   const char* (*choose_attention)(R1CudaAttention choice);
+  /// Whether a row of linear() and linear_backward_input() has the same bits in a batch of any size: cuBLASLt then takes one algorithm for
+  /// all of them, and splits no sum. For all devices and threads, from the next call on.
+  void (*set_batch_invariant)(bool on);
 
   /// NCCL. An id is made on one rank and brought to the others; then all of them join with it.
   const char* (*make_group_id)(uint8_t id[R1_CUDA_GROUP_ID_BYTES]);

@@ -99,7 +99,7 @@ class CudaSource : public MemorySource {
     return memory;
   }
   void release(void* memory, std::size_t) noexcept override { module_.release(device_, memory); }
-  WorkRecorder* recorder() override { return &recorder_; }
+  WorkRecorder* recorder() override { return module_.begin_recording != nullptr ? &recorder_ : nullptr; }
   std::unique_ptr<MemorySource> sibling() const override { return std::make_unique<CudaSource>(device_); }
 
  private:

@@ -46,6 +46,7 @@ RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tok
   options.num_generations = config.num_generations;
   options.seed = static_cast<std::uint64_t>(config.seed);
   options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
+  options.enforce_eager = config.enforce_eager;
   options.ranks_on_host = ranks_on_host;
   options.tensor_parallel_size = config.rollout_tensor_parallel_size;
   // No more than a model copy's part of a step: slots beyond it would never be filled.

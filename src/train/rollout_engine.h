@@ -38,6 +38,7 @@ struct RolloutOptions {
   int num_generations = 1;
   std::uint64_t seed = 42;
   std::int64_t kv_cache_bytes = 0;
+  bool enforce_eager = false;
   int ranks_on_host = 1;
   int tensor_parallel_size = 1;
   int max_num_sequences = 256;  // in flight on a copy of the model

@@ -159,6 +159,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   }
 
   const auto ctx = ops::make_context(setup.device, config.num_threads);
+  ops::set_batch_invariant(*ctx, config.batch_invariant);
   if (setup.device.kind == DeviceKind::kCuda) log::info("device: {}", ops::describe_device(*ctx));
   const auto gpu_ranks = comm::make_device_communicator(*ctx, world.communicator());
   comm::Communicator& ranks = gpu_ranks ? *gpu_ranks : world.communicator();

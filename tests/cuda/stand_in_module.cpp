@@ -16,7 +16,6 @@ namespace r1::test {
 namespace {
 
 constexpr const char* kNoDevice = "the stand-in shows no such device";
-constexpr const char* kNoGraphs = "the stand-in keeps no work";
 constexpr const char* kNoGroups = "ranks on several GPUs need NCCL: the stand-in has none";
 
 std::mutex mutex;
@@ -136,12 +135,13 @@ const R1CudaModule kModule{
       *seconds = 1;
       return nullptr;
     },
-    .begin_recording = [](std::int32_t) -> const char* { return kNoGraphs; },
-    .end_recording = [](std::int32_t, void**) -> const char* { return kNoGraphs; },
-    .replay = [](std::int32_t, void*) -> const char* { return kNoGraphs; },
-    .forget_graph = [](void*) {},
+    .begin_recording = nullptr,
+    .end_recording = nullptr,
+    .replay = nullptr,
+    .forget_graph = nullptr,
     .op_table = op_table,
     .choose_attention = choose_attention,
+    .set_batch_invariant = [](bool) {},  // the CPU's always are
     .make_group_id = [](std::uint8_t*) -> const char* { return kNoGroups; },
     .join_group = [](std::int32_t, const std::uint8_t*, std::int32_t, std::int32_t, void**) -> const char* { return kNoGroups; },
     .leave_group = [](void*, bool) {},

@@ -124,10 +124,12 @@ TEST_F(GpuCheck, RunsTheProgramsOnTheDeviceBesideTheCpu) {
   const ProgramResult done = run({"--only", "programs"}, kOnTheStandIn);
   EXPECT_EQ(done.exit_code, 0) << done.out << done.err;
   const std::string programs = "programs on the device beside the CPU";
-  for (const char* name : {"training in fp32: losses of four steps", "training in fp32: the same bytes twice",
-                           "two ranks on one GPU, ZeRO-3 in fp32 through host memory", "training in bf16: losses of four steps",
-                           "training in bf16: the same bytes twice", "two ranks on one GPU, ZeRO-3 in bf16 through host memory",
-                           "greedy generation: rows with the CPU's text"}) {
+  for (const char* name :
+       {"training in fp32: losses of four steps", "training in fp32: the same bytes twice",
+        "two ranks on one GPU, ZeRO-3 in fp32 through host memory", "training in bf16: losses of four steps",
+        "training in bf16: the same bytes twice", "two ranks on one GPU, ZeRO-3 in bf16 through host memory",
+        "greedy generation: rows with the CPU's text", "greedy generation: rows with the text of decode steps that are not replayed",
+        "--batch_invariant: rows that are generated alone have the text of those in a batch"}) {
     EXPECT_EQ(line(programs, name)["outcome"], "passed") << name;
   }
 }

@@ -83,6 +83,26 @@ void report_device(const ExecContext& device, Report& report) {
                           static_cast<double>(found.total_bytes) / (1 << 30)));
 }
 
+void report_batch_invariance(const ExecContext& device, const Options& options, const std::vector<std::string>& missing, Report& report) {
+  for (const DType dtype : options.dtypes) {
+    const std::string name = fmt::format("batch-invariant products {}", dtype_name(dtype));
+    if (name.find(options.ops) == std::string::npos) continue;
+    if (std::find(missing.begin(), missing.end(), "cuBLASLt") != missing.end()) {
+      report.line(name, Outcome::kNotRun, "no libcublasLt");
+      continue;
+    }
+    ops::set_batch_invariant(device, true);
+    std::string problem;
+    try {
+      problem = check_batch_invariance(device, dtype);
+    } catch (const Error& error) {
+      problem = error.what();
+    }
+    ops::set_batch_invariant(device, false);
+    report.line(name, problem.empty() ? Outcome::kPassed : Outcome::kFailed, problem.empty() ? "the same bits in ten sizes" : problem);
+  }
+}
+
 /// Returns whether all of our own kernels passed with every dtype that was asked for.
 bool report_parity(const ExecContext& device, const Options& options, const std::vector<std::string>& missing, Report& report) {
   report.section("parity with the CPU backend, and the same bits twice");
@@ -98,6 +118,7 @@ bool report_parity(const ExecContext& device, const Options& options, const std:
                 {{"op", op.op}, {"dtype", dtype_name(op.dtype)}, {"cases", op.num_cases}, {"error_of_tolerance", op.largest_error}});
   };
   const std::vector<OpReport> reports = check_parity(device, parity);
+  report_batch_invariance(device, options, missing, report);
   std::vector<std::string> without;
   for (const std::string& kernel : own_kernels_missing(reports, options.dtypes)) {
     if (kernel.find(options.ops) != std::string::npos) without.push_back(kernel);

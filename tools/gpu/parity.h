@@ -64,6 +64,10 @@ struct ParityOptions {
 /// is not run when it needs a missing library or is for the CPU alone.
 std::vector<OpReport> check_parity(const ExecContext& device, const ParityOptions& options);
 
+/// With the batch-invariant mode on: rows of linear() and linear_backward_input() in batches of many sizes have the same bits. "" or where
+/// they have not.
+std::string check_batch_invariance(const ExecContext& device, DType dtype);
+
 /// Own kernels that did not pass with one of the storage types: on a machine with a device this must be empty.
 std::vector<std::string> own_kernels_missing(const std::vector<OpReport>& reports, const std::vector<DType>& dtypes);
 

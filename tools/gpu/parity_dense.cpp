@@ -1,4 +1,6 @@
 // Cases of the matrix products, the head, and what works row by row.
+#include <algorithm>
+
 #include "tests/ops/activation_cases.h"
 #include "tests/ops/embedding_cases.h"
 #include "tests/ops/linear_cases.h"
@@ -200,6 +202,34 @@ ParityCase logits_case(const test::LossCase& c, DType dtype) {
 }
 
 }  // namespace
+
+std::string check_batch_invariance(const ExecContext& device, DType dtype) {
+  constexpr std::int64_t kRows = 300, kInner = 1536, kOuter = 2048, kFirst = 3;
+  const auto values = [&](std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
+    return stored_tensor(device, {rows, columns}, rounded(random_values(rows * columns, seed), dtype), dtype);
+  };
+  const Tensor x = values(kRows, kInner, 1), weight = values(kOuter, kInner, 2), bias = values(1, kOuter, 3).view({kOuter}),
+               grad = values(kRows, kOuter, 4);
+  const ops::OpTable& table = ops::op_table(device);
+  ops::OpScope scope(device, "gpu_check");
+  const auto products = [&](std::int64_t begin, std::int64_t end) {
+    Tensor out = device.empty({end - begin, kOuter}, dtype), grad_x = device.empty({end - begin, kInner}, dtype);
+    table.linear(device, x.rows(begin, end), weight, &bias, out);
+    table.linear_backward_input(device, grad.rows(begin, end), weight, grad_x, Accumulate::kNo);
+    return Results{floats_of(device, out), floats_of(device, grad_x)};
+  };
+  const Results all = products(0, kRows);
+  for (const std::int64_t count : {1, 2, 5, 16, 33, 64, 128, 200, 297}) {
+    const Results some = products(kFirst, kFirst + count);
+    for (std::size_t product = 0; product < some.size(); ++product) {
+      const auto width = static_cast<std::ptrdiff_t>(product == 0 ? kOuter : kInner);
+      if (std::equal(some[product].begin(), some[product].end(), all[product].begin() + kFirst * width)) continue;
+      return fmt::format("{}: a batch of {} has other bits than the same rows in one of {}",
+                         product == 0 ? "linear" : "linear_backward_input", count, kRows);
+    }
+  }
+  return {};
+}
 
 void add_dense_cases(DType dtype, std::vector<ParityCase>& cases) {
   for (const auto& c : test::kLinearCases) cases.push_back(linear_case(c, dtype));

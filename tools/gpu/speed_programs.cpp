@@ -122,14 +122,22 @@ class Speeds {
 
   void decoding() {
     const std::int64_t prompt = quick_ ? 8 : 128, new_tokens = quick_ ? 8 : 256;
+    struct Run {
+      int batch;
+      const char* mode;  // a key of the job, "" = none
+    };
+    std::vector<Run> runs;
+    for (const int batch : {1, 32, 256}) {
+      for (const char* mode : {"", "enforce_eager", "batch_invariant"}) runs.push_back({batch, mode});
+    }
     std::string jobs;
-    const std::vector<int> batches = {1, 32, 256};
-    for (const int batch : batches) {
+    for (const Run& run : runs) {
       for (const std::int64_t count : {std::int64_t{4}, new_tokens}) {  // once to warm up
-        const Json job = {{"prompt_lengths", std::vector<std::int64_t>(static_cast<std::size_t>(batch), prompt)},
-                          {"new_tokens", std::vector<std::int64_t>(static_cast<std::size_t>(batch), count)},
-                          {"resident", batch},
-                          {"kv_cache_gib", quick_ ? 0.03 : 16.0}};
+        Json job = {{"prompt_lengths", std::vector<std::int64_t>(static_cast<std::size_t>(run.batch), prompt)},
+                    {"new_tokens", std::vector<std::int64_t>(static_cast<std::size_t>(run.batch), count)},
+                    {"resident", run.batch},
+                    {"kv_cache_gib", quick_ ? 0.03 : 16.0}};
+        if (*run.mode != '\0') job[run.mode] = true;
         jobs += to_json_line(job) + "\n";
       }
     }
@@ -137,20 +145,24 @@ class Speeds {
     const Child done = run_program(places_, "bench_generate", {path("speed_model"), "1", "bfloat16", "cuda"}, "", path("jobs.jsonl"));
     write_file_atomically(path("decode.jsonl"), done.output);
     const std::vector<Json> results = done.exit_code == 0 ? rows_of(path("decode.jsonl")) : std::vector<Json>{};
-    if (results.size() != 2 * batches.size()) return report_.line("decoding", Outcome::kFailed, tail_of(done.output));
-    for (std::size_t i = 0; i < batches.size(); ++i) {
+    if (results.size() != 2 * runs.size()) return report_.line("decoding", Outcome::kFailed, tail_of(done.output));
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      const Run& run = runs[i];
       const Json& result = results[2 * i + 1];
       // Without the prefill: the tokens behind the first one, in the time behind the last first token.
       const double seconds = result["seconds"].get<double>() - result["first_token_seconds"].get<double>();
-      const double rate = static_cast<double>(batches[i] * (new_tokens - 1)) / seconds;
+      const double rate = static_cast<double>(run.batch * (new_tokens - 1)) / seconds;
       const double context = static_cast<double>(prompt) + static_cast<double>(new_tokens) / 2;
-      const double bytes = result["weight_bytes"].get<double>() + batches[i] * context * model_.cache_bytes_per_token(2);
+      const double bytes = result["weight_bytes"].get<double>() + run.batch * context * model_.cache_bytes_per_token(2);
       const double bandwidth = bytes * static_cast<double>(new_tokens - 1) / seconds;
-      report_.line(fmt::format("decoding, bfloat16, batch {}", batches[i]), Outcome::kMeasured,
-                   fmt::format("{:.0f} tokens/s, {:.0f} GB/s of weights and cache, {:.1f} % of copy", rate, bandwidth * 1e-9,
-                               100 * bandwidth / ceilings_.copy_bytes_per_second),
-                   {{"tokens_per_second", rate}, {"bytes_per_second", bandwidth}, {"batch", batches[i]}});
-      decode_rates_.push_back(rate);
+      const std::int64_t replayed = result["replayed_steps"];
+      report_.line(
+          fmt::format("decoding, bfloat16, batch {}{}", run.batch, *run.mode != '\0' ? std::string(", --") + run.mode : ""),
+          Outcome::kMeasured,
+          fmt::format("{:.0f} tokens/s, {:.0f} GB/s of weights and cache, {:.1f} % of copy; {} of {} steps replayed", rate,
+                      bandwidth * 1e-9, 100 * bandwidth / ceilings_.copy_bytes_per_second, replayed, result["steps"].get<std::int64_t>()),
+          {{"tokens_per_second", rate}, {"bytes_per_second", bandwidth}, {"batch", run.batch}, {"replayed_steps", replayed}});
+      if (*run.mode == '\0') decode_rates_.push_back(rate);
     }
   }
 

@@ -58,10 +58,12 @@ struct LoadedBlasLt {
     find(library, "cublasLtMatmulDescCreate", functions.desc_create);
     find(library, "cublasLtMatmulDescSetAttribute", functions.desc_set);
     find(library, "cublasLtMatrixLayoutCreate", functions.layout_create);
+    find(library, "cublasLtMatrixLayoutDestroy", functions.layout_destroy);
     find(library, "cublasLtMatmulPreferenceCreate", functions.preference_create);
     find(library, "cublasLtMatmulPreferenceSetAttribute", functions.preference_set);
     find(library, "cublasLtMatmulPreferenceDestroy", functions.preference_destroy);
     find(library, "cublasLtMatmulAlgoGetHeuristic", functions.heuristic);
+    find(library, "cublasLtMatmulAlgoCheck", functions.algorithm_check);
     find(library, "cublasLtGetStatusString", functions.status_text);
     find(library, "cublasLtGetVersion", functions.version);
     if (library.handle != nullptr) library.version = static_cast<int>(functions.version());

@@ -3,6 +3,7 @@
 // dimension, so each product below is written for the transposed result.
 #include "ops/linear.h"
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "ops/cuda/kernels.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/libraries.h"
+#include "ops/cuda/linear.h"
 #include "tensor/raw_access.h"
 
 namespace r1::ops::cuda {
@@ -22,6 +24,10 @@ using r1::cuda::blas_lt;
 using r1::cuda::BlasLt;
 
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
+
+/// The batch whose best algorithm all batches take in the batch-invariant mode.
+constexpr std::int64_t kInvariantRows = 256;
+std::atomic<bool> is_batch_invariant = false;
 
 void check(cublasStatus_t status, const char* what) {
   if (status != CUBLAS_STATUS_SUCCESS) fail(ErrorKind::kInternal, "{}: {}", what, blas_lt().status_text(status));
@@ -41,6 +47,7 @@ struct Product {
   Tensor* d;
   float beta;
   const Tensor* bias;
+  bool is_invariant = false;  // n is a batch, whose columns do not depend on each other
 };
 
 /// The largest power of two up to 16 that divides address and row stride.
@@ -51,7 +58,7 @@ std::uint32_t alignment_of(const Tensor& tensor) {
 }
 
 using PlanKey = std::tuple<int, std::int64_t, std::int64_t, std::int64_t, bool, bool, int, int, int, int, std::int64_t, std::int64_t,
-                           std::int64_t, std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t, bool>;
+                           std::int64_t, std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t, bool, bool>;
 
 struct Plan {
   cublasLtMatmulDesc_t description = nullptr;
@@ -93,20 +100,31 @@ Plan make_plan(const char* op, const Product& p, cublasLtHandle_t handle, const 
   };
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{kWorkspaceBytes});
   // A sum that is split is added up in f32 in one order, never in place by whoever comes first.
-  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+         static_cast<std::uint32_t>(p.is_invariant ? CUBLASLT_REDUCTION_SCHEME_NONE : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignments[0]);
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignments[1]);
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignments[2]);
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignments[2]);
+  // In the batch-invariant mode the algorithm is sought for one batch, whatever this one's size is.
+  const cublasLtMatrixLayout_t sought_b = p.is_invariant ? layout(*p.b, p.k, kInvariantRows) : plan.b,
+                               sought_d = p.is_invariant ? layout(*p.d, p.m, kInvariantRows) : plan.d;
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
-  const cublasStatus_t status = lt.heuristic(handle, plan.description, plan.a, plan.b, plan.d, plan.d, preference, 1, &found, &count);
+  const cublasStatus_t status = lt.heuristic(handle, plan.description, plan.a, sought_b, sought_d, sought_d, preference, 1, &found, &count);
   lt.preference_destroy(preference);
   if (status != CUBLAS_STATUS_SUCCESS || count == 0) {
     fail(ErrorKind::kInternal, "{}: cuBLASLt has no algorithm for {} x {} x {} of {} and {}: {}", op, p.m, p.n, p.k,
          dtype_name(p.a->dtype()), dtype_name(p.b->dtype()), lt.status_text(status));
   }
   plan.algorithm = found.algo;
+  if (p.is_invariant) {
+    lt.layout_destroy(sought_b);
+    lt.layout_destroy(sought_d);
+    cublasLtMatmulHeuristicResult_t checked{};
+    check(lt.algorithm_check(handle, plan.description, plan.a, plan.b, plan.d, plan.d, &plan.algorithm, &checked),
+          "the batch-invariant algorithm of cuBLASLt for this shape");
+  }
   return plan;
 }
 
@@ -140,7 +158,8 @@ void multiply(const ExecContext& ctx, const char* op, const Product& p) {
                     alignments[1],
                     alignments[2],
                     alignments[3],
-                    p.beta != 0};
+                    p.beta != 0,
+                    p.is_invariant};
   std::lock_guard lock(cache->mutex);
   cublasLtHandle_t& handle = cache->handles[device];
   if (handle == nullptr) check(lt.create(&handle), "cuBLASLt");
@@ -172,12 +191,16 @@ Tensor as_dtype_of(const ExecContext& ctx, const Tensor& x, const Tensor& like) 
 
 }  // namespace
 
+void set_batch_invariant(bool on) { is_batch_invariant = on; }
+
 void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
   if (out.num_elements() == 0) return;
   const Tensor input = as_dtype_of(ctx, x, weight);
   std::optional<Tensor> added;  // cuBLASLt adds a bias of the result's dtype
   if (bias != nullptr) added = as_dtype_of(ctx, *bias, out);
-  multiply(ctx, "linear", {weight.dim(0), x.dim(0), x.dim(1), true, false, &weight, &input, &out, 0, added ? &*added : nullptr});
+  multiply(
+      ctx, "linear",
+      {weight.dim(0), x.dim(0), x.dim(1), true, false, &weight, &input, &out, 0, added ? &*added : nullptr, is_batch_invariant.load()});
 }
 
 void linear_int8(const ExecContext&, const Tensor&, const Tensor&, const Tensor&, const Tensor*, Tensor&) {
@@ -188,7 +211,7 @@ void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const
   if (grad_x.num_elements() == 0) return;
   multiply(ctx, "linear_backward_input",
            {weight.dim(1), grad_out.dim(0), weight.dim(0), false, false, &weight, &grad_out, &grad_x,
-            accumulate == Accumulate::kYes ? 1.0F : 0.0F, nullptr});
+            accumulate == Accumulate::kYes ? 1.0F : 0.0F, nullptr, is_batch_invariant.load()});
 }
 
 void linear_backward_weight(const ExecContext& ctx, const Tensor& grad_out, const Tensor& x, Tensor& grad_weight, Tensor* grad_bias,

@@ -1,0 +1,11 @@
+// A mode of the matrix products through cuBLASLt.
+#pragma once
+
+namespace r1::ops::cuda {
+
+/// On: a row of linear() and linear_backward_input() has the same bits in a batch of any size. One algorithm, the best for 256 rows, and no
+/// split of sums; slower for batches that are much smaller or larger. Calls of cuBLASLt that have no such algorithm throw Error(kInternal).
+/// For all devices and threads, from the next call on.
+void set_batch_invariant(bool on);
+
+}  // namespace r1::ops::cuda
