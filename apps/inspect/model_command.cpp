@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <map>
 
-#include "apps/inspect/int8_check.h"
 #include "apps/inspect/loaded_model.h"
 #include "apps/inspect/model_commands.h"
+#include "apps/inspect/storage_check.h"
 #include "base/files.h"
 #include "base/strings.h"
 #include "checkpoint/hf_export.h"
@@ -41,14 +41,15 @@ config::FieldList init_model_fields(InitModelOptions& options) {
 
 int run_model(std::span<const std::string> arguments) {
   std::string folder, text_file;
-  bool check_int8 = false;
+  bool check_int8 = false, check_fp8 = false;
   config::FieldList fields;
   fields.positional("DIR", folder, "Model folder in Hugging Face layout.");
   fields.add("check_int8", check_int8, "Prints what int8 weights cost in log-prob on a text.");
-  fields.add("text", text_file, "Text file for --check-int8; none: a built-in sample.");
+  fields.add("check_fp8", check_fp8, "The same for float8_e4m3fn weights and activations.");
+  fields.add("text", text_file, "Text file for these checks; none: a built-in sample.");
   if (config::parse_arguments(arguments, fields).help_requested) {
-    fmt::print("{}",
-               fields.help("r1_inspect model DIR [--check-int8]", "Architecture, parameters, bytes by dtype, what is missing or extra."));
+    fmt::print("{}", fields.help("r1_inspect model DIR [--check-int8] [--check-fp8]",
+                                 "Architecture, parameters, bytes by dtype, what is missing or extra."));
     return 0;
   }
   const auto model = models::make_model(models::load_model_config(folder));
@@ -67,8 +68,10 @@ int run_model(std::span<const std::string> arguments) {
   const checkpoint::NameComparison names = checkpoint::compare_names(files, *model);
   for (const std::string& name : names.missing) fmt::print("missing        {}\n", name);
   for (const std::string& name : names.extra) fmt::print("extra          {}\n", name);
-  if (check_int8 && names.missing.empty()) print_int8_check(folder, text_file);
-  return names.missing.empty() ? 0 : exit_code(ErrorKind::kModel);
+  if (!names.missing.empty()) return exit_code(ErrorKind::kModel);
+  if (check_int8) print_storage_check(folder, text_file, parallel::WeightStorage::kInt8, "int8");
+  if (check_fp8) print_storage_check(folder, text_file, parallel::WeightStorage::kFp8, "fp8");
+  return 0;
 }
 
 int run_init_model(std::span<const std::string> arguments) {

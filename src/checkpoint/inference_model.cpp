@@ -96,6 +96,9 @@ DType stored_dtype(const std::string& folder, DType if_absent) {
 
 std::unique_ptr<InferenceModel> load_inference_model(const ExecContext& ctx, const std::string& folder, parallel::WeightStorage storage,
                                                      const ModelPlace& place) {
+  if (storage == parallel::WeightStorage::kInt8 && ctx.backend() == Backend::kCuda) {
+    fail(ErrorKind::kUsage, "weights in int8 are for the CPU: on CUDA use --dtype float8_e4m3fn or bfloat16");
+  }
   text::Tokenizer tokenizer = text::Tokenizer::load(folder);
   GenerationDefaults defaults = load_generation_defaults(folder, tokenizer);
   auto loaded =

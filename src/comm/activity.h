@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -36,6 +38,12 @@ class Waiting {
 /// Called by the transport: the collective that was started last, and that some of its data has arrived.
 void note_collective(std::uint64_t number, std::string_view kind, std::string_view what);
 void note_transfer();
+
+/// While the result lives, devices transfer by themselves: when the main thread waits for its device, it may wait for a collective. `check`
+/// is called by the control channel's thread several times a second: a text says what failed. Thread-safe.
+std::shared_ptr<void> watch_device_transfers(std::function<std::string()> check);
+/// What a check found, or "".
+std::string failure_of_device_transfers();
 
 struct Activity {
   std::string phase = "start";

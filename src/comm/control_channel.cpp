@@ -100,7 +100,9 @@ void ControlChannel::Impl::fail_everywhere(int exit_code, const std::string& mes
 }
 
 std::optional<ControlChannel::Impl::Failure> ControlChannel::Impl::own_failure() {
+  const std::string transfers = failure_of_device_transfers();  // the main thread may wait for them for good
   std::lock_guard lock(failure_mutex_);
+  if (!failure_ && !transfers.empty()) failure_ = Failure{options_.rank, exit_code(ErrorKind::kComm), transfers, now_seconds()};
   return failure_;
 }
 

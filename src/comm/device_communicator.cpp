@@ -82,12 +82,21 @@ class NcclCommunicator : public Communicator {
     id = host_.host_gather_value(id, "id of the GPUs' group")[0];
     check_transfer(group_->module.join_group(ctx.device().index, id.bytes, host_.rank(), host_.world_size(), &group_->handle),
                    "joining the group");
+    watch_ = watch_device_transfers([group = group_.get(), rank = host_.rank(), world_size = host_.world_size()]() -> std::string {
+      const char* problem = group->module.group_error(group->handle);
+      if (problem == nullptr) return {};
+      return fmt::format("transfer between GPUs failed on rank {} of a group of {}: {}; NCCL_DEBUG=WARN says more", rank, world_size,
+                         problem);
+    });
   }
 
   int rank() const override { return host_.rank(); }
   int world_size() const override { return host_.world_size(); }
 
-  Work all_reduce(const ExecContext&, Tensor& x, Reduce reduce, std::string_view what) override {
+  // Messages in host memory go by way of the host.
+
+  Work all_reduce(const ExecContext& ctx, Tensor& x, Reduce reduce, std::string_view what) override {
+    if (is_on_host(x)) return host_.all_reduce(ctx, x, reduce, what);
     const auto bytes = 2 * static_cast<std::int64_t>(x.num_bytes()) * (world_size() - 1) / world_size();  // of a ring
     return run(CollectiveKind::kAllReduce, what, {x}, bytes, bytes, [&] {
       const auto operation = reduce == Reduce::kSum ? R1_CUDA_SUM : reduce == Reduce::kMax ? R1_CUDA_MAX : R1_CUDA_MIN;
@@ -96,8 +105,9 @@ class NcclCommunicator : public Communicator {
     });
   }
 
-  Work all_gather(const ExecContext&, const Tensor& shard, Tensor& full, std::span<const std::int64_t> counts,
+  Work all_gather(const ExecContext& ctx, const Tensor& shard, Tensor& full, std::span<const std::int64_t> counts,
                   std::string_view what) override {
+    if (is_on_host(full)) return host_.all_gather(ctx, shard, full, counts, what);
     R1_ASSERT(static_cast<int>(counts.size()) == world_size(), "all_gather: one count for each rank");
     const auto sent = static_cast<std::int64_t>(shard.num_bytes()) * (world_size() - 1);
     return run(CollectiveKind::kAllGather, what, {shard, full}, sent,
@@ -116,8 +126,9 @@ class NcclCommunicator : public Communicator {
                });
   }
 
-  Work reduce_scatter(const ExecContext&, const Tensor& full, Tensor& shard, std::span<const std::int64_t> counts,
+  Work reduce_scatter(const ExecContext& ctx, const Tensor& full, Tensor& shard, std::span<const std::int64_t> counts,
                       std::string_view what) override {
+    if (is_on_host(full)) return host_.reduce_scatter(ctx, full, shard, counts, what);
     R1_ASSERT(static_cast<int>(counts.size()) == world_size(), "reduce_scatter: one count for each rank");
     const auto bytes = static_cast<std::int64_t>(full.num_bytes()) * (world_size() - 1) / world_size();
     return run(CollectiveKind::kReduceScatter, what, {full, shard}, bytes, bytes, [&]() -> const char* {
@@ -135,8 +146,9 @@ class NcclCommunicator : public Communicator {
     });
   }
 
-  Work all_to_all(const ExecContext&, const Tensor& send, std::span<const ElementRange> send_ranges, Tensor& recv,
+  Work all_to_all(const ExecContext& ctx, const Tensor& send, std::span<const ElementRange> send_ranges, Tensor& recv,
                   std::span<const ElementRange> recv_ranges, std::string_view what) override {
+    if (is_on_host(send)) return host_.all_to_all(ctx, send, send_ranges, recv, recv_ranges, what);
     R1_ASSERT(static_cast<int>(send_ranges.size()) == world_size() && send_ranges.size() == recv_ranges.size(),
               "all_to_all: one range for each rank");
     const auto own = static_cast<std::size_t>(rank());
@@ -163,18 +175,21 @@ class NcclCommunicator : public Communicator {
     });
   }
 
-  Work broadcast(const ExecContext&, Tensor& x, int root, std::string_view what) override {
+  Work broadcast(const ExecContext& ctx, Tensor& x, int root, std::string_view what) override {
+    if (is_on_host(x)) return host_.broadcast(ctx, x, root, what);
     const auto bytes = static_cast<std::int64_t>(x.num_bytes());
     return run(CollectiveKind::kBroadcast, what, {x}, rank() == root ? bytes : 0, rank() == root ? 0 : bytes, [&] {
       return group_->module.broadcast(group_->handle, device_address(x), device_address(x), x.num_bytes(), R1_CUDA_BYTE, root);
     });
   }
 
-  Work send(const ExecContext&, const Tensor& x, int peer, std::string_view what) override {
+  Work send(const ExecContext& ctx, const Tensor& x, int peer, std::string_view what) override {
+    if (is_on_host(x)) return host_.send(ctx, x, peer, what);
     return point_to_point(x, what, static_cast<std::int64_t>(x.num_bytes()), 0,
                           [&] { return group_->module.send(group_->handle, device_address(x), x.num_bytes(), peer); });
   }
-  Work recv(const ExecContext&, Tensor& x, int peer, std::string_view what) override {
+  Work recv(const ExecContext& ctx, Tensor& x, int peer, std::string_view what) override {
+    if (is_on_host(x)) return host_.recv(ctx, x, peer, what);
     return point_to_point(x, what, 0, static_cast<std::int64_t>(x.num_bytes()),
                           [&] { return group_->module.receive(group_->handle, device_address(x), x.num_bytes(), peer); });
   }
@@ -213,6 +228,7 @@ class NcclCommunicator : public Communicator {
   }
 
  private:
+  static bool is_on_host(const Tensor& x) { return x.device().kind != DeviceKind::kCuda; }
   static std::uint64_t bytes_of(const Tensor& x, std::int64_t count) { return static_cast<std::uint64_t>(count) * size_of(x.dtype()); }
 
   void count(CollectiveKind kind, std::string_view what, std::int64_t sent, std::int64_t received) {
@@ -234,8 +250,22 @@ class NcclCommunicator : public Communicator {
     R1_ASSERT(!is_grouped_, "a collective inside group_begin() and group_end()");
     count(kind, what, sent, received);
     check_transfer(group_->module.begin_transfers(group_->handle), what);
-    check_transfer(start(), what);
+    std::string problem;
+    try {
+      if (const char* text = start()) problem = text;
+    } catch (const Error&) {
+      abandon();
+      throw;
+    }
+    if (!problem.empty()) abandon();
+    check_transfer(problem.empty() ? nullptr : problem.c_str(), what);
     return end(std::move(tensors), what);
+  }
+
+  /// What was begun must end before the group can be given up: else its calls queue behind it for good.
+  void abandon() {
+    void* event = nullptr;
+    if (group_->module.end_transfers(group_->handle, &event) == nullptr) group_->module.wait_event(group_->handle, event);
   }
 
   template <typename Start>
@@ -251,16 +281,32 @@ class NcclCommunicator : public Communicator {
   Communicator& host_;
   std::unique_ptr<Communicator> owned_host_;
   std::shared_ptr<Group> group_;
+  std::shared_ptr<void> watch_;  // goes before the group does
   bool is_grouped_ = false;
   std::vector<Tensor> grouped_;
   std::uint64_t num_operations_ = 0;
   CommCounters counters_;
 };
 
-/// What the ranks compare before they join.
-struct Candidate {
+/// Which GPU a rank has: the same for two ranks when they share one.
+struct Place {
   char host[64] = {};
   std::uint8_t uuid[16] = {};
+  bool operator==(const Place&) const = default;
+};
+
+Place place_of(const ExecContext& ctx) {
+  R1CudaDevice device{};
+  check_cuda(cuda_module().describe_device(ctx.device().index, &device), "CUDA device");
+  Place place;
+  gethostname(place.host, sizeof place.host - 1);
+  std::memcpy(place.uuid, device.uuid, sizeof place.uuid);
+  return place;
+}
+
+/// What the ranks compare before they join.
+struct Candidate {
+  Place place;
   bool has_nccl = false;
 };
 
@@ -276,13 +322,7 @@ bool has_nccl(const R1CudaModule& module) {
 
 std::unique_ptr<Communicator> make_device_communicator(const ExecContext& ctx, Communicator& host) {
   if (ctx.device().kind != DeviceKind::kCuda || host.world_size() == 1) return nullptr;
-  const R1CudaModule& module = cuda_module();
-  R1CudaDevice device{};
-  check_cuda(module.describe_device(ctx.device().index, &device), "CUDA device");
-  Candidate mine;
-  gethostname(mine.host, sizeof mine.host - 1);
-  std::memcpy(mine.uuid, device.uuid, sizeof mine.uuid);
-  mine.has_nccl = has_nccl(module);
+  const Candidate mine{place_of(ctx), has_nccl(cuda_module())};
   const std::vector<Candidate> all = host.host_gather_value(mine, "devices");
   const auto staged = [&](std::string_view reason) {
     if (host.rank() == 0) log::notice("{}: transfers between ranks pass through host memory", reason);
@@ -291,12 +331,20 @@ std::unique_ptr<Communicator> make_device_communicator(const ExecContext& ctx, C
   for (std::size_t a = 0; a < all.size(); ++a) {
     if (!all[a].has_nccl) return staged("NCCL is not on every rank");
     for (std::size_t b = 0; b < a; ++b) {
-      if (std::strcmp(all[a].host, all[b].host) == 0 && std::memcmp(all[a].uuid, all[b].uuid, sizeof all[a].uuid) == 0) {
-        return staged("several ranks share a GPU");
-      }
+      if (all[a].place == all[b].place) return staged("several ranks share a GPU");
     }
   }
   return std::make_unique<NcclCommunicator>(ctx, host, nullptr);
+}
+
+std::unique_ptr<Communicator> make_device_communicator(const ExecContext& ctx, Communicator& host, int num_ranks_of_model) {
+  return num_ranks_of_model > 1 ? make_device_communicator(ctx, host) : nullptr;
+}
+
+int ranks_sharing_memory(const ExecContext& ctx, Communicator& host, int ranks_on_host) {
+  if (ctx.device().kind != DeviceKind::kCuda) return ranks_on_host;
+  const Place mine = place_of(ctx);
+  return static_cast<int>(std::ranges::count(host.host_gather_value(mine, "devices"), mine));
 }
 
 }  // namespace r1::comm

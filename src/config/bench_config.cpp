@@ -28,6 +28,7 @@ FieldList bench_fields(BenchConfig& config) {
   fields.add("dtype", config.dtype, "Storage of the weights.")
       .choice_alias("float", "float32")
       .choice_alias("bf16", "bfloat16")
+      .choice_alias("fp8", "float8_e4m3fn")
       .shown_default("as on disk");
   fields.add("tensor_parallel_size", config.tensor_parallel_size, "Ranks that share each layer.").at_least(1);
   fields.add("pipeline_parallel_size", config.pipeline_parallel_size, "Ranks that share the stack of layers.").at_least(1);

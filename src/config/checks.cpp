@@ -58,6 +58,9 @@ void check_data(CommonConfig& common, DatasetArgs& data) {
 void check_trainer(CommonConfig& common, DatasetArgs& data, TrainerConfig& config) {
   check_data(common, data);
   check_schedule(common, config);
+  if (!config.gradient_checkpointing && common.given("recompute_granularity")) {
+    common.notices.push_back("recompute_granularity has no effect: gradient_checkpointing is false");
+  }
   require_whole_steps(common, "logging_steps", config.logging_steps);
   require_whole_steps(common, "save_steps", config.save_steps);
   if (config.eval_steps) require_whole_steps(common, "eval_steps", *config.eval_steps);

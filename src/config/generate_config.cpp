@@ -5,7 +5,7 @@
 namespace r1::config {
 
 std::span<const std::string_view> enum_names(GenerationDType) {
-  static constexpr std::string_view kNames[] = {"float32", "bfloat16", "int8"};
+  static constexpr std::string_view kNames[] = {"float32", "bfloat16", "int8", "float8_e4m3fn"};
   return kNames;
 }
 
@@ -62,6 +62,7 @@ FieldList generate_fields(GenerateConfig& config) {
   fields.add("dtype", config.dtype, "Storage of the weights.")
       .choice_alias("float", "float32")
       .choice_alias("bf16", "bfloat16")
+      .choice_alias("fp8", "float8_e4m3fn")
       .shown_default("as on disk");
   fields.add("tensor_parallel_size", config.tensor_parallel_size, "Ranks that share each layer.").at_least(1);
   fields.add("pipeline_parallel_size", config.pipeline_parallel_size, "Ranks that share the stack of layers.").at_least(1);

@@ -11,7 +11,7 @@
 namespace r1::config {
 
 /// Storage of the weights while generating; none: as on disk.
-enum class GenerationDType { kFloat32, kBFloat16, kInt8 };
+enum class GenerationDType { kFloat32, kBFloat16, kInt8, kFloat8 };
 std::span<const std::string_view> enum_names(GenerationDType);
 
 enum class OutputFormat { kParquet, kJsonl };

@@ -25,6 +25,11 @@ std::span<const std::string_view> enum_names(OverlongPolicy) {
   return kNames;
 }
 
+std::span<const std::string_view> enum_names(RecomputeGranularity) {
+  static constexpr std::string_view kNames[] = {"full", "selective"};
+  return kNames;
+}
+
 std::span<const std::string_view> enum_names(Compat) {
   static constexpr std::string_view kNames[] = {"head", "feb25"};
   return kNames;
@@ -61,6 +66,10 @@ void add_length_fields(FieldList& fields, TrainerConfig& config) {
   fields.add("per_device_eval_batch_size", config.per_device_eval_batch_size, "The same for evaluation.").at_least(1);
   fields.add("gradient_accumulation_steps", config.gradient_accumulation_steps, "Micro-batches per optimizer step.").at_least(1);
   fields.add("gradient_checkpointing", config.gradient_checkpointing, "Recompute activations in the backward pass: less memory, same bits.")
+      .used_by("nn/unit_runner");
+  fields
+      .add("recompute_granularity", config.recompute_granularity,
+           "With gradient_checkpointing: everything between a layer's input and output, or only norms and the MLP's activation.")
       .used_by("nn/unit_runner");
   fields.add("bf16", config.bf16, "bfloat16 working copy on CUDA; the CPU computes in float32 (one notice).").used_by("train, ops");
   fields.add("data_seed", config.data_seed, "Seed of the data order; none: seed.").at_least(0).used_by("data/sampler");

@@ -28,6 +28,10 @@ std::span<const std::string_view> enum_names(CheckpointLayout);
 enum class OverlongPolicy { kTruncate, kSkip, kError };
 std::span<const std::string_view> enum_names(OverlongPolicy);
 
+/// What gradient_checkpointing computes again in the backward pass.
+enum class RecomputeGranularity { kFull, kSelective };
+std::span<const std::string_view> enum_names(RecomputeGranularity);
+
 /// --compat: whose defaults and conventions hold where they differ.
 enum class Compat { kHead, kFeb25 };
 std::span<const std::string_view> enum_names(Compat);
@@ -48,6 +52,7 @@ struct TrainerConfig {
   int per_device_train_batch_size = 8, per_device_eval_batch_size = 8;
   int gradient_accumulation_steps = 1;
   bool gradient_checkpointing = false;
+  RecomputeGranularity recompute_granularity = RecomputeGranularity::kFull;
   bool bf16 = false;
   std::optional<std::int64_t> data_seed;
   OverlongPolicy overlong_rows = OverlongPolicy::kTruncate;

@@ -10,7 +10,9 @@
 namespace r1::cuda {
 
 void check(cudaError_t result, const char* what) {
-  if (result != cudaSuccess) fail(ErrorKind::kInternal, "{}: {} ({})", what, cudaGetErrorString(result), cudaGetErrorName(result));
+  if (result == cudaSuccess) return;
+  cudaGetLastError();  // reported here; whoever goes on after it must not find it at the next launch
+  fail(ErrorKind::kInternal, "{}: {} ({})", what, cudaGetErrorString(result), cudaGetErrorName(result));
 }
 
 Staging::Staging() {
@@ -61,6 +63,8 @@ Device::Device(int index) : index_(made_current(index)) {
 }
 
 void* Device::allocate(std::size_t bytes) {
+  // It would become a part of the graph, and be freed and taken again at every replay.
+  if (is_recording_) fail(ErrorKind::kInternal, "{} bytes were asked for while work was recorded", bytes);
   void* memory = nullptr;
   cudaError_t result = cudaMallocAsync(&memory, bytes, stream_);
   if (result == cudaErrorMemoryAllocation) {  // what the pool keeps in pieces may be room enough as a whole
@@ -86,8 +90,9 @@ void Device::copy(R1CudaCopy kind, std::byte* to, std::size_t to_pitch, const st
                   std::size_t row_bytes, std::size_t num_rows) {
   if (row_bytes == 0 || num_rows == 0) return;
   if (kind == R1_CUDA_ON_DEVICE) {
-    check(cudaMemcpy2DAsync(to, num_rows == 1 ? row_bytes : to_pitch, from, num_rows == 1 ? row_bytes : from_pitch, row_bytes, num_rows,
-                            cudaMemcpyDeviceToDevice, stream_),
+    const bool is_dense = num_rows == 1 || (to_pitch == row_bytes && from_pitch == row_bytes);  // of any size: a pitch is at most 2 GiB
+    check(is_dense ? cudaMemcpyAsync(to, from, row_bytes * num_rows, cudaMemcpyDeviceToDevice, stream_)
+                   : cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, row_bytes, num_rows, cudaMemcpyDeviceToDevice, stream_),
           "copy on the device");
     return;
   }
@@ -131,9 +136,13 @@ void Device::copy_rows(R1CudaCopy kind, std::byte* to, std::size_t to_pitch, con
 void Device::synchronize() { check(cudaStreamSynchronize(stream_), "the device's work"); }
 
 // Thread-local: other threads may go on allocating and copying on their own streams.
-void Device::begin_recording() { check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording"); }
+void Device::begin_recording() {
+  check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording");
+  is_recording_ = true;
+}
 
 cudaGraphExec_t Device::end_recording() {
+  is_recording_ = false;
   cudaGraph_t graph = nullptr;
   check(cudaStreamEndCapture(stream_, &graph), "recording");
   cudaGraphExec_t runnable = nullptr;
@@ -160,6 +169,7 @@ Device& device(int index) {
   thread_local Device* opened = nullptr;
   if (current == index) return *opened;
   std::lock_guard lock(mutex);
+  current = -1;  // until all of the following has succeeded
   std::unique_ptr<Device>& entry = (*devices)[index];
   if (!entry) entry = std::make_unique<Device>(index);
   check(cudaSetDevice(index), "cudaSetDevice");

@@ -60,6 +60,7 @@ class Device {
                  std::size_t num_rows);
 
   int index_;
+  bool is_recording_ = false;  // used by the thread that records
   cudaStream_t stream_ = nullptr;
   cudaMemPool_t pool_ = nullptr;
   cudaEvent_t timing_begin_ = nullptr, timing_end_ = nullptr;

@@ -152,7 +152,11 @@ const R1CudaModule kModule{
           return guarded([&] {
             const cudaError_t result = cudaEventQuery(static_cast<cudaEvent_t>(event));
             *is_complete = result == cudaSuccess;
-            if (result != cudaErrorNotReady) check(result, "transfer");
+            if (result == cudaErrorNotReady) {
+              cudaGetLastError();  // no error, but kept as one
+            } else {
+              check(result, "transfer");
+            }
           });
         },
     .group_error = [](void* group) { return guarded([&] { group_of(group).check_error(); }); },

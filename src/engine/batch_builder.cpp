@@ -11,6 +11,25 @@ Tensor to_device_i32(const ExecContext& ctx, const std::vector<std::int32_t>& va
   return ops::to_device(ctx, Tensor::host_from<std::int32_t>(values, {static_cast<std::int64_t>(values.size())}, DType::kI32));
 }
 
+/// New sequences come last in a batch: the scheduler keeps the order of arrival.
+nn::PagedCache::Fresh fresh_sequences(const ExecContext& ctx, std::span<const ScheduledChunk> chunks,
+                                      const std::vector<std::int32_t>& cu_seqlens) {
+  nn::PagedCache::Fresh fresh;
+  std::size_t first = chunks.size();
+  while (first > 0 && chunks[first - 1].sequence->num_computed == 0) --first;
+  if (first == chunks.size()) return fresh;
+  fresh.first_token = cu_seqlens[first];
+  std::vector<std::int32_t> borders;
+  for (std::size_t i = first; i < cu_seqlens.size(); ++i) borders.push_back(cu_seqlens[i] - cu_seqlens[first]);
+  for (std::size_t i = first; i < chunks.size(); ++i)
+    fresh.longest_sequence = std::max(fresh.longest_sequence, static_cast<int>(chunks[i].num_tokens));
+  fresh.cu_seqlens = to_device_i32(ctx, borders);
+  if (first > 0) {
+    fresh.cached_cu_seqlens = to_device_i32(ctx, {cu_seqlens.begin(), cu_seqlens.begin() + static_cast<std::ptrdiff_t>(first) + 1});
+  }
+  return fresh;
+}
+
 }  // namespace
 
 BatchTables batch_tables(std::span<const ScheduledChunk> chunks, int block_size, std::int64_t blocks_each) {
@@ -38,13 +57,14 @@ BatchTables batch_tables(std::span<const ScheduledChunk> chunks, int block_size,
 }
 
 models::TokenBatch build_batch(const ExecContext& ctx, std::span<const ScheduledChunk> chunks, const KvCache& cache, int block_size,
-                               std::int64_t num_positions) {
+                               std::int64_t num_positions, FreshAttention fresh) {
   const BatchTables tables = batch_tables(chunks, block_size);
   auto paged = std::make_shared<nn::PagedCache>();
   paged->layers = cache.layers();
   paged->slot_mapping = to_device_i32(ctx, tables.slot_mapping);
   paged->context_lens = to_device_i32(ctx, tables.context_lens);
   paged->block_tables = to_device_i32(ctx, tables.block_tables).view({static_cast<std::int64_t>(chunks.size()), tables.blocks_each});
+  if (fresh == FreshAttention::kInBatch) paged->fresh = fresh_sequences(ctx, chunks, tables.cu_seqlens);
   return {to_device_i32(ctx, tables.input_ids), to_device_i32(ctx, tables.position_ids),
           nn::AttentionContext::paged(to_device_i32(ctx, tables.cu_seqlens), std::move(paged)), num_positions};
 }

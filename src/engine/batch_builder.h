@@ -21,8 +21,11 @@ struct BatchTables {
 /// All chunks packed into one axis, in their order. blocks_each: at least as many columns of block_tables.
 BatchTables batch_tables(std::span<const ScheduledChunk> chunks, int block_size, std::int64_t blocks_each = 0);
 
+/// Whether sequences that begin in a batch attend within it (nn::PagedCache::Fresh) or through the cache.
+enum class FreshAttention : std::uint8_t { kInBatch, kThroughCache };
+
 /// num_positions: rows of the rotary table to reserve.
 models::TokenBatch build_batch(const ExecContext& ctx, std::span<const ScheduledChunk> chunks, const KvCache& cache, int block_size,
-                               std::int64_t num_positions);
+                               std::int64_t num_positions, FreshAttention fresh);
 
 }  // namespace r1::engine

@@ -23,7 +23,13 @@ std::unique_ptr<DecodeGraphs> DecodeGraphs::make(const ExecContext& ctx, models:
 
 DecodeGraphs::DecodeGraphs(const ExecContext& ctx, models::CausalLM& model, nn::UnitRunner& runner, const KvCache& cache,
                            const DecodeGraphOptions& options)
-    : ctx_(ctx), model_(model), runner_(runner), cache_(cache), options_(options), own_(ctx.with_own_allocator()) {}
+    : ctx_(ctx),
+      model_(model),
+      runner_(runner),
+      cache_(cache),
+      options_(options),
+      own_(ctx.with_own_allocator()),
+      reclaimer_(ctx.allocator().add_reclaimer([this] { return give_back(); })) {}
 
 bool DecodeGraphs::are_decode_steps(std::span<const ScheduledChunk> chunks) {
   return std::ranges::all_of(
@@ -107,23 +113,48 @@ void DecodeGraphs::record(Graph& graph) {
   }
 }
 
+bool DecodeGraphs::give_back() {
+  const std::int64_t before = own_->allocator().stats().bytes_reserved;
+  if (is_running_) return false;
+  graphs_.clear();
+  own_->allocator().trim();
+  return own_->allocator().stats().bytes_reserved < before;
+}
+
+// The first run leaves the memory that it took with own_, and chosen algorithms with the libraries.
+void DecodeGraphs::run_first(Graph& graph, const Shape& shape, std::span<const ScheduledChunk> chunks) {
+  graph = make_graph(shape);
+  fill(graph, shape, chunks);
+  run(graph);
+}
+
 Tensor DecodeGraphs::logits(std::span<const ScheduledChunk> chunks) {
   const Shape shape = shape_of(chunks);
   reserve_logits(shape.num_rows);
-  const auto [place, is_new] = graphs_.try_emplace(shape);
-  Graph& graph = place->second;
-  if (is_new) graph = make_graph(shape);
-  fill(graph, shape, chunks);
-  if (is_new) {
-    run(graph);  // leaves the memory that it took with own_, and chosen algorithms with the libraries
-  } else {
-    if (graph.work == nullptr && !has_failed_) record(graph);
-    if (graph.work != nullptr) {
-      graph.work->replay();
-      ++num_replays_;
-    } else {
-      run(graph);
+  const Running running(is_running_);
+  auto place = graphs_.find(shape);
+  if (place == graphs_.end()) {
+    try {
+      run_first(graphs_[shape], shape, chunks);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kMemory) throw;
+      // Recordings of other shapes, and what the context keeps for ops of another kind, may be room enough.
+      forget();
+      own_->allocator().trim();
+      ctx_.allocator().trim();
+      run_first(graphs_[shape], shape, chunks);
     }
+    place = graphs_.find(shape);
+    return place->second.logits.rows(0, static_cast<std::int64_t>(chunks.size()));
+  }
+  Graph& graph = place->second;
+  fill(graph, shape, chunks);
+  if (graph.work == nullptr && !has_failed_) record(graph);
+  if (graph.work != nullptr) {
+    graph.work->replay();
+    ++num_replays_;
+  } else {
+    run(graph);
   }
   return graph.logits.rows(0, static_cast<std::int64_t>(chunks.size()));
 }

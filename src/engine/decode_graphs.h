@@ -38,8 +38,10 @@ class DecodeGraphs {
 
   /// Steps that were replayed so far.
   std::int64_t num_replays() const { return num_replays_; }
-  /// The model's values have moved, or may have.
-  void forget() { graphs_.clear(); }
+  /// The model has other values. Recordings stay where values keep their places.
+  void weights_changed() {
+    if (!runner_.values_never_move()) forget();
+  }
 
  private:
   struct Shape {
@@ -54,15 +56,31 @@ class DecodeGraphs {
     std::unique_ptr<RecordedWork> work;
   };
 
+  /// Sets a flag for the length of a scope.
+  class Running {
+   public:
+    explicit Running(bool& flag) : flag_(flag) { flag_ = true; }
+    ~Running() { flag_ = false; }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    bool& flag_;
+  };
+
   DecodeGraphs(const ExecContext& ctx, models::CausalLM& model, nn::UnitRunner& runner, const KvCache& cache,
                const DecodeGraphOptions& options);
   Shape shape_of(std::span<const ScheduledChunk> chunks) const;
+  void forget() { graphs_.clear(); }
   /// Room for logits of so many sequences; forgets all graphs when the room moves.
   void reserve_logits(std::int64_t num_rows);
   Graph make_graph(const Shape& shape) const;
   void fill(Graph& graph, const Shape& shape, std::span<const ScheduledChunk> chunks) const;
   void run(Graph& graph);
+  void run_first(Graph& graph, const Shape& shape, std::span<const ScheduledChunk> chunks);
   void record(Graph& graph);
+  /// For whoever else runs out of memory on this device: forgets all recordings. False when that frees nothing, or a step is running.
+  bool give_back();
 
   const ExecContext& ctx_;
   models::CausalLM& model_;
@@ -73,7 +91,8 @@ class DecodeGraphs {
   Tensor logits_;                     // of the largest batch so far; all graphs write here
   std::map<Shape, Graph> graphs_;
   std::int64_t num_replays_ = 0;
-  bool has_failed_ = false;
+  bool has_failed_ = false, is_running_ = false;
+  std::shared_ptr<void> reclaimer_;
 };
 
 }  // namespace r1::engine

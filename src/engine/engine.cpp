@@ -12,13 +12,18 @@
 #include "engine/rank_layout.h"
 #include "engine/sampler.h"
 #include "ops/copy.h"
+#include "ops/device_context.h"
 
 namespace r1::engine {
 namespace {
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-EngineOptions with_defaults(EngineOptions options, const models::CausalLM& model) {
+EngineOptions with_defaults(EngineOptions options, const ExecContext& ctx, const models::CausalLM& model) {
+  constexpr std::int64_t kBatchTokensCpu = 512, kBatchTokensCuda = 4096;  // which fill the arithmetic of the one and of the other
+  const bool is_cuda = ctx.backend() == Backend::kCuda;
+  if (options.max_batch_tokens == 0) options.max_batch_tokens = is_cuda ? kBatchTokensCuda : kBatchTokensCpu;
+  if (!options.attend_in_batch) options.attend_in_batch = is_cuda && !ops::is_batch_invariant();
   const std::int64_t trained = model.config().max_position_embeddings;
   if (options.max_model_len == 0) options.max_model_len = trained;
   R1_ASSERT(options.max_model_len > 0 && options.max_num_sequences > 0 && options.max_batch_tokens > 0, "engine options out of range");
@@ -29,7 +34,8 @@ std::int64_t num_cache_blocks(const ExecContext& ctx, const EngineOptions& optio
   const std::int64_t block_bytes = kv_block_bytes(model, options.block_size, dtype);
   const std::int64_t blocks_each = ceil_div(options.max_model_len, options.block_size);
   std::int64_t bytes = options.kv_cache_bytes;
-  if (bytes == 0) bytes = std::min(options.max_num_sequences * blocks_each * block_bytes, available_bytes(ctx, options.ranks_on_host) / 2);
+  if (bytes == 0)
+    bytes = std::min(options.max_num_sequences * blocks_each * block_bytes, available_bytes(ctx, options.ranks_sharing_memory) / 2);
   std::int64_t num_blocks = bytes / block_bytes;
   if (options.ranks != nullptr) num_blocks = options.ranks->agreed_minimum(num_blocks, "blocks of the KV cache");
   if (num_blocks < blocks_each) {
@@ -77,7 +83,7 @@ class Engine::Impl {
         model_(model),
         runner_(runner),
         tokenizer_(tokenizer),
-        options_(with_defaults(std::move(options), model)),
+        options_(with_defaults(std::move(options), ctx, model)),
         ranks_(options_.ranks != nullptr && !options_.ranks->is_alone() ? options_.ranks : nullptr) {
     const std::int64_t num_blocks = num_cache_blocks(ctx, options_, model, runner.activation_dtype());
     // As many batches under way as there are stages, as far as each has room for a sequence.
@@ -117,7 +123,7 @@ class Engine::Impl {
   void weights_changed() {
     R1_ASSERT(!has_unfinished(), "the model's values change while completions are unfinished");
     for (const auto& lane : lanes_) lane->blocks.forget_all();
-    if (graphs_ != nullptr) graphs_->forget();
+    if (graphs_ != nullptr) graphs_->weights_changed();
   }
 
   const EngineStats& stats() const { return stats_; }
@@ -291,7 +297,8 @@ void Engine::Impl::launch(Lane& lane) {
 }
 
 nn::Activations Engine::Impl::run_layers(Lane& lane, nn::Pass& pass, std::span<const ScheduledChunk> chunks) {
-  const models::TokenBatch batch = build_batch(ctx_, chunks, lane.cache, options_.block_size, num_positions(chunks));
+  const models::TokenBatch batch = build_batch(ctx_, chunks, lane.cache, options_.block_size, num_positions(chunks),
+                                               *options_.attend_in_batch ? FreshAttention::kInBatch : FreshAttention::kThroughCache);
   nn::Activations state;
   if (!model_.has_embedding())
     state = ranks_->receive_state(ctx_, batch.input_ids.dim(0), model_.config().hidden_size, runner_.activation_dtype());

@@ -50,9 +50,12 @@ struct EngineOptions {
   std::int64_t max_model_len = 0;  // 0 = the model's max_position_embeddings
   /// Of all layers together; 0 = enough for max_num_sequences of max_model_len, at most this rank's part of half the free memory.
   std::int64_t kv_cache_bytes = 0;
-  int ranks_on_host = 1;  // that share the free memory
+  int ranks_sharing_memory = 1;  // where their tensors live
   int max_num_sequences = 256;
-  std::int64_t max_batch_tokens = 512;  // tokens of one forward pass; longer prefills are cut into chunks
+  std::int64_t max_batch_tokens = 0;  // tokens of one forward pass; longer prefills are cut into chunks; 0: 512, on CUDA 4096
+  /// Prompts attend within the batch in which they begin (nn::PagedCache::Fresh); none: on CUDA alone, and not in its batch-invariant mode,
+  /// where the two ways have other bits. On the CPU they have the same.
+  std::optional<bool> attend_in_batch;
   int block_size = 32;
   bool prefix_cache = true;
   /// Decode steps are launched op by op even where the device could replay them (engine/decode_graphs.h).

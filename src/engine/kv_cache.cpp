@@ -33,12 +33,11 @@ std::int64_t available_host_bytes() {
   return std::min(available, address_space_left().value_or(available));
 }
 
-std::int64_t available_bytes(const ExecContext& ctx, int ranks_on_host) {
-  if (ctx.device().kind != DeviceKind::kCuda) return available_host_bytes() / ranks_on_host;
+std::int64_t available_bytes(const ExecContext& ctx, int ranks_sharing_memory) {
+  if (ctx.device().kind != DeviceKind::kCuda) return available_host_bytes() / ranks_sharing_memory;
   R1CudaDevice device{};
   check_cuda(cuda_module().describe_device(ctx.device().index, &device), "the GPU's free memory");
-  const int num_devices = std::max(1, count_cuda_devices());  // the ranks of a node take them in turn (tensor/device_choice.h)
-  return static_cast<std::int64_t>(device.free_bytes) / ((ranks_on_host + num_devices - 1) / num_devices);
+  return static_cast<std::int64_t>(device.free_bytes) / ranks_sharing_memory;
 }
 
 KvCache::KvCache(const ExecContext& ctx, const models::CausalLM& model, std::int64_t num_blocks, int block_size, DType dtype) {

@@ -16,8 +16,8 @@ std::int64_t kv_block_bytes(const models::CausalLM& model, int block_size, DType
 /// Memory that the process may still take, in bytes: the system's available memory, the control group's limit where there is a lower one.
 std::int64_t available_host_bytes();
 
-/// The part of one rank of what is free where its tensors live: host memory shared by ranks_on_host ranks, or its GPU's.
-std::int64_t available_bytes(const ExecContext& ctx, int ranks_on_host);
+/// The part of one rank of what is free where its tensors live: host memory, or its GPU's (comm/device_communicator.h counts the ranks).
+std::int64_t available_bytes(const ExecContext& ctx, int ranks_sharing_memory);
 
 class KvCache {
  public:

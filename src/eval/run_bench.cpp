@@ -12,6 +12,7 @@
 #include "base/signals.h"
 #include "base/strings.h"
 #include "checkpoint/inference_model.h"
+#include "comm/device_communicator.h"
 #include "config/loader.h"
 #include "engine/rank_layout.h"
 #include "engine/work_queue.h"
@@ -43,7 +44,9 @@ class Sampler {
         max_num_sequences_(config.max_num_sequences),
         world_(world),
         ctx_(ops::make_context(setup.device, config.num_threads)),
-        ranks_(world.communicator(), config.tensor_parallel_size, config.pipeline_parallel_size) {
+        gpu_ranks_(
+            comm::make_device_communicator(*ctx_, world.communicator(), config.tensor_parallel_size * config.pipeline_parallel_size)),
+        ranks_(gpu_ranks_ ? *gpu_ranks_ : world.communicator(), config.tensor_parallel_size, config.pipeline_parallel_size) {
     ops::set_batch_invariant(*ctx_, config.batch_invariant);
     if (setup.device.kind == DeviceKind::kCpu) {  // a GPU's is told by its allocator
       generate::require_generation_memory(config, generation_job(config, setup), ctx_->threads().num_threads(),
@@ -57,7 +60,7 @@ class Sampler {
     options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
     options.enforce_eager = config.enforce_eager;
     options.max_num_sequences = config.max_num_sequences;
-    options.ranks_on_host = world.topology().local_size;
+    options.ranks_sharing_memory = comm::ranks_sharing_memory(*ctx_, world.communicator(), world.topology().local_size);
     options.ranks = &ranks_;
     options.wants_to_stop = signals::stop_requested;
     engine_ = std::make_unique<engine::Engine>(*ctx_, *loaded_->model, *loaded_->runner, &*setup.tokenizer, options);
@@ -89,6 +92,7 @@ class Sampler {
   int max_num_sequences_;
   comm::World& world_;
   std::unique_ptr<ExecContext> ctx_;
+  std::unique_ptr<comm::Communicator> gpu_ranks_;  // null: those of the world
   engine::RankLayout ranks_;
   std::unique_ptr<checkpoint::InferenceModel> loaded_;
   std::unique_ptr<engine::Engine> engine_;

@@ -9,22 +9,11 @@
 #include "base/strings.h"
 #include "checkpoint/inference_model.h"
 #include "engine/kv_cache.h"
+#include "generate/sampling_choice.h"
 #include "plan/advice.h"
 
 namespace r1::generate {
 namespace {
-
-parallel::WeightStorage storage_of(std::optional<config::GenerationDType> dtype) {
-  if (!dtype) return parallel::WeightStorage::kStored;
-  switch (*dtype) {
-    case config::GenerationDType::kBFloat16:
-      return parallel::WeightStorage::kBF16;
-    case config::GenerationDType::kInt8:
-      return parallel::WeightStorage::kInt8;
-    default:
-      return parallel::WeightStorage::kF32;
-  }
-}
 
 std::string layout_text(const GenerationJob& job, int num_ranks) {
   const int of_a_replica = job.tensor_parallel_size * job.pipeline_parallel_size;
@@ -44,7 +33,7 @@ plan::JobPlan plan_generation_memory(const config::CommonConfig& config, const G
   const int num_ranks = std::max(config.world_size, of_a_replica);
   plan::InferenceShape shape;
   shape.model = job.model;
-  shape.storage = storage_of(job.dtype);
+  shape.storage = weight_storage(job.dtype);
   shape.stored_dtype = checkpoint::stored_dtype(job.model_folder, job.model.torch_dtype);
   shape.tensor_parallel_size = job.tensor_parallel_size;
   shape.pipeline_parallel_size = job.pipeline_parallel_size;

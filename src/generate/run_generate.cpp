@@ -13,6 +13,7 @@
 #include "base/signals.h"
 #include "base/strings.h"
 #include "checkpoint/inference_model.h"
+#include "comm/device_communicator.h"
 #include "config/loader.h"
 #include "data/chat_renderer.h"
 #include "data/open_dataset.h"
@@ -246,7 +247,9 @@ void run_generate(const config::GenerateConfig& config, comm::World& world) {
   GenerationSummary summary;
   summary.num_ranks = world.world_size();
   if (!is_complete) {
-    engine::RankLayout ranks(world.communicator(), config.tensor_parallel_size, config.pipeline_parallel_size);
+    const auto gpu_ranks =
+        comm::make_device_communicator(*ctx, world.communicator(), config.tensor_parallel_size * config.pipeline_parallel_size);
+    engine::RankLayout ranks(gpu_ranks ? *gpu_ranks : world.communicator(), config.tensor_parallel_size, config.pipeline_parallel_size);
     const auto loaded = checkpoint::load_inference_model(*ctx, setup.model_folder, weight_storage(config.dtype),
                                                          {ranks.tensor_rank(), ranks.tensor_size(), ranks.stage(), ranks.num_stages()});
     engine::EngineOptions options;
@@ -255,7 +258,7 @@ void run_generate(const config::GenerateConfig& config, comm::World& world) {
     options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
     options.enforce_eager = config.enforce_eager;
     options.max_num_sequences = static_cast<int>(sequences_in_flight(config));
-    options.ranks_on_host = world.topology().local_size;
+    options.ranks_sharing_memory = comm::ranks_sharing_memory(*ctx, world.communicator(), world.topology().local_size);
     options.ranks = &ranks;
     options.wants_to_stop = signals::stop_requested;
     engine::Engine engine(*ctx, *loaded->model, *loaded->runner, &*setup.tokenizer, options);

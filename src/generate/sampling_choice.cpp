@@ -33,6 +33,8 @@ parallel::WeightStorage weight_storage(const std::optional<config::GenerationDTy
       return parallel::WeightStorage::kBF16;
     case config::GenerationDType::kInt8:
       return parallel::WeightStorage::kInt8;
+    case config::GenerationDType::kFloat8:
+      return parallel::WeightStorage::kFp8;
   }
   return parallel::WeightStorage::kStored;
 }

@@ -18,6 +18,16 @@ struct PagedCache {
   Tensor slot_mapping;        // [num_tokens] i32: where each token's key and value go
   Tensor context_lens;        // [num_sequences] i32, the batch's tokens included
   Tensor block_tables;        // [num_sequences, max_blocks] i32
+
+  /// The last sequences of the batch when they begin in it, with all of their tokens so far: these attend to each other as in training,
+  /// where every key is read once for many queries, instead of through the cache.
+  struct Fresh {
+    std::int64_t first_token = 0;  // of the batch; the sequences before it number cached_cu_seqlens - 1
+    Tensor cu_seqlens;             // [num_fresh + 1] i32, from the first token on; undefined: there are none
+    int longest_sequence = 0;      // tokens
+    Tensor cached_cu_seqlens;      // [num_sequences - num_fresh + 1] i32
+  };
+  Fresh fresh;
 };
 
 /// Sequence borders of a batch whose tokens are packed into one axis. An argument of the forward pass, not a global.

@@ -1,7 +1,10 @@
 #include "nn/functions.h"
 
+#include <array>
+#include <memory>
 #include <optional>
 
+#include "nn/saved_input.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
 #include "ops/elementwise.h"
@@ -15,6 +18,12 @@ namespace r1::nn {
 namespace {
 
 Var output(Pass& pass, Tensor value) { return pass.tape != nullptr ? pass.tape->variable(std::move(value)) : Var{std::move(value), -1}; }
+
+/// Of a result that is cheap to make again; null where it is to be kept. Called in the backward pass, when the unit's values are there.
+std::shared_ptr<Rebuild> rebuild_if_selective(const Pass& pass, std::function<Tensor()> make) {
+  if (pass.tape == nullptr || !pass.runner.recomputes_selectively()) return nullptr;
+  return std::make_shared<Rebuild>(std::move(make));
+}
 
 /// An op's result has the dtype of its input.
 Tensor empty_like(const ExecContext& ctx, const Shape& shape, const Tensor& input) { return ctx.empty(shape, input.dtype()); }
@@ -40,6 +49,22 @@ struct AttentionOutput {
   Tensor lse;  // under a tape only
 };
 
+/// Sequences that begin in the batch among themselves, those before them through the cache.
+void attend_fresh(const ExecContext& ctx, const QkvViews& views, const PagedCache& cache, const Tensor& keys, const Tensor& values,
+                  ops::AttentionHeads heads, const Tensor& out) {
+  const std::int64_t first = cache.fresh.first_token, end = views.q.dim(0);
+  if (first > 0) {
+    const std::int64_t num_cached = cache.fresh.cached_cu_seqlens.dim(0) - 1;
+    Tensor cached_out = out.rows(0, first);
+    ops::paged_attention(ctx, views.q.rows(0, first), keys, values, cache.fresh.cached_cu_seqlens,
+                         cache.context_lens.slice(0, {num_cached}), cache.block_tables.rows(0, num_cached), heads, cached_out);
+  }
+  heads.longest_sequence = cache.fresh.longest_sequence;
+  Tensor fresh_out = out.rows(first, end);
+  ops::attention(ctx, views.q.rows(first, end), views.k.rows(first, end), views.v.rows(first, end), cache.fresh.cu_seqlens, heads,
+                 fresh_out);
+}
+
 AttentionOutput run_attention(Pass& pass, const QkvViews& views, const AttentionContext& context, const ops::AttentionHeads& heads,
                               int layer_index) {
   const ExecContext& ctx = pass.ctx;
@@ -51,7 +76,11 @@ AttentionOutput run_attention(Pass& pass, const QkvViews& views, const Attention
     const PagedCache& cache = *context.cache;
     auto [keys, values] = cache.layers.at(static_cast<std::size_t>(layer_index));
     ops::write_kv_cache(ctx, views.k, views.v, cache.slot_mapping, heads, keys, values);
-    ops::paged_attention(ctx, views.q, keys, values, context.cu_seqlens, cache.context_lens, cache.block_tables, heads, result.out.value);
+    if (cache.fresh.cu_seqlens.defined()) {
+      attend_fresh(ctx, views, cache, keys, values, heads, result.out.value);
+    } else {
+      ops::paged_attention(ctx, views.q, keys, values, context.cu_seqlens, cache.context_lens, cache.block_tables, heads, result.out.value);
+    }
     return result;
   }
   if (pass.tape != nullptr) result.lse = ctx.empty({num_tokens, heads.num_attention_heads});
@@ -80,16 +109,19 @@ Var linear(Pass& pass, const Var& x, const Linear& layer) {
   std::optional<Tensor> bias;
   if (layer.bias.defined()) bias = layer.bias.value();
   if (const Tensor scales = layer.weight.scales(); scales.defined()) {
-    R1_ASSERT(pass.tape == nullptr, "an int8 weight carries no gradient");
-    ops::linear_int8(pass.ctx, x.value, layer.weight.value(), scales, bias ? &*bias : nullptr, out.value);
+    R1_ASSERT(pass.tape == nullptr, "a weight in 8 bits carries no gradient");
+    const auto op = layer.weight.value().dtype() == DType::kI8 ? ops::linear_int8 : ops::linear_fp8;
+    op(pass.ctx, x.value, layer.weight.value(), scales, bias ? &*bias : nullptr, out.value);
     return out;
   }
   ops::linear(pass.ctx, x.value, layer.weight.value(), bias ? &*bias : nullptr, out.value);
   if (pass.tape != nullptr) {
-    pass.tape->record({x.value}, [x, layer, slot = out.slot](Tape& tape) {
+    SavedInput saved(x);
+    pass.tape->record({saved.kept()}, [saved, x_slot = x.slot, layer, slot = out.slot](Tape& tape) mutable {
       const Tensor grad_out = tape.take_gradient(slot);
-      if (x.slot >= 0) {
-        auto [grad_x, mode] = tape.gradient_target(x.slot, x.value);
+      const Tensor input = saved.take();
+      if (x_slot >= 0) {
+        auto [grad_x, mode] = tape.gradient_target(x_slot, input);
         ops::linear_backward_input(tape.context(), grad_out, layer.weight.value(), grad_x, mode);
       }
       Tensor grad_weight = layer.weight.grad();
@@ -99,7 +131,7 @@ Var linear(Pass& pass, const Var& x, const Linear& layer) {
         grad_bias = layer.bias.grad();
         layer.bias.begin_gradient();
       }
-      ops::linear_backward_weight(tape.context(), grad_out, x.value, grad_weight, grad_bias ? &*grad_bias : nullptr, mode);
+      ops::linear_backward_weight(tape.context(), grad_out, input, grad_weight, grad_bias ? &*grad_bias : nullptr, mode);
     });
   }
   return out;
@@ -123,18 +155,25 @@ NormedResidual add_rms_norm(Pass& pass, const Var& x, const Var& residual, const
     ops::rms_norm(ctx, x.value, weight.value(), eps, normed.value, saved_rstd);
   }
   if (pass.tape != nullptr) {
-    pass.tape->record({sum.value, rstd}, [x, residual, sum, rstd, weight, slot = normed.slot](Tape& tape) {
-      const Tensor grad_out = tape.take_gradient(slot);
+    const auto slots = std::array{normed.slot, sum.slot, x.slot, residual.defined() ? residual.slot : -1};
+    pass.tape->record({sum.value, rstd}, [slots, has_residual = residual.defined(), summed = sum.value, rstd, weight](Tape& tape) {
+      const auto [normed_slot, sum_slot, x_slot, residual_slot] = slots;
+      const Tensor grad_out = tape.take_gradient(normed_slot);
       Tensor grad_weight = weight.grad();
       const ops::Accumulate weight_mode = weight.begin_gradient();
-      auto [grad_sum, mode] = tape.gradient_target(sum.slot, sum.value);
-      ops::rms_norm_backward(tape.context(), grad_out, sum.value, weight.value(), rstd, grad_sum, mode, grad_weight, weight_mode);
-      if (residual.defined()) {
+      auto [grad_sum, mode] = tape.gradient_target(sum_slot, summed);
+      ops::rms_norm_backward(tape.context(), grad_out, summed, weight.value(), rstd, grad_sum, mode, grad_weight, weight_mode);
+      if (has_residual) {
         grad_sum = Tensor();
-        const Tensor complete = tape.take_gradient(sum.slot);
-        tape.set_gradient(x.slot, complete);
-        tape.set_gradient(residual.slot, complete);
+        const Tensor complete = tape.take_gradient(sum_slot);
+        tape.set_gradient(x_slot, complete);
+        tape.set_gradient(residual_slot, complete);
       }
+    });
+    normed.rebuild = rebuild_if_selective(pass, [ctx = &ctx, summed = sum.value, weight, eps] {
+      Tensor again = empty_like(*ctx, summed);
+      ops::rms_norm(*ctx, summed, weight.value(), eps, again);
+      return again;
     });
   }
   return {normed, sum};
@@ -210,6 +249,12 @@ Var swiglu(Pass& pass, const Var& gate_up) {
       Tensor grad_gate_up = gate_up.value;  // nobody needs the projection any more: its buffer becomes its gradient
       ops::swiglu_backward(tape.context(), grad_out, gate_up.value, grad_gate_up);
       tape.set_gradient(gate_up.slot, grad_gate_up);
+    });
+    // Its consumer's backward function runs before that of swiglu, which overwrites the projection.
+    out.rebuild = rebuild_if_selective(pass, [ctx = &pass.ctx, projection = gate_up.value] {
+      Tensor again = empty_like(*ctx, {projection.dim(0), projection.dim(1) / 2}, projection);
+      ops::swiglu(*ctx, projection, again);
+      return again;
     });
   }
   return out;

@@ -20,7 +20,7 @@ struct Linear {
 /// weight[ids]; ids [num_tokens] i32.
 Var embedding(Pass& pass, const Tensor& ids, const PackedParameter& weight);
 
-/// x · weight^T (+ bias). Saves x.
+/// x · weight^T (+ bias). Saves x, or the way to make it again.
 Var linear(Pass& pass, const Var& x, const Linear& layer);
 
 Var rms_norm(Pass& pass, const Var& x, const PackedParameter& weight, float eps);
@@ -29,7 +29,8 @@ struct NormedResidual {
   Var normed;
   Var sum;  // x + residual: the residual stream behind this point
 };
-/// rms_norm(x + residual). Without a residual (the first layer) the sum is x itself. Saves the sum and its rstd.
+/// rms_norm(x + residual). Without a residual (the first layer) the sum is x itself. Saves the sum and its rstd. The normed value can be
+/// made again (selective recompute).
 NormedResidual add_rms_norm(Pass& pass, const Var& x, const Var& residual, const PackedParameter& weight, float eps);
 
 /// Rotates the first num_heads heads of x in place: x must not be saved by the op that made it. Saves nothing of its own.
@@ -48,7 +49,7 @@ Var attention(Pass& pass, const Var& q, const Var& k, const Var& v, const Attent
 Var view(Pass& pass, const Var& x, const Shape& shape);
 
 /// silu(gate) * up on the fused projection [num_tokens, 2 * intermediate_size]. Saves its input, and overwrites it in the
-/// backward pass.
+/// backward pass. The result can be made again (selective recompute).
 Var swiglu(Pass& pass, const Var& gate_up);
 
 struct TokenLoss {

@@ -20,6 +20,8 @@ class UnitHooks {
   virtual void gradients_ready(int unit) = 0;
   /// Whether acquire() and release() do nothing now, and values stay where they are until somebody writes new ones.
   virtual bool values_stay() const { return false; }
+  /// Whether new values are always written where the old ones were.
+  virtual bool values_never_move() const { return false; }
   /// What the units' values are to be multiplied with: f32, or bf16 on the backend that computes in it (cuda).
   virtual DType activation_dtype() const { return DType::kF32; }
 };

@@ -37,7 +37,7 @@ struct Parameter {
   TpAxis tp_axis = TpAxis::kReplicated;
   bool weight_decay = true;   // false for biases and norm weights, by name, as the reference trainer does
   Tensor value;               // view into the unit's gathered values; valid between acquire and release
-  Tensor scales;              // [rows] f32 when value is i8 (generation only), else undefined
+  Tensor scales;              // [rows] f32 when value is i8 or f8_e4m3 (generation only), else undefined
   Tensor grad;                // view into the unit's gradient scratch; valid during the unit's backward pass
   bool grad_written = false;  // whether this micro-batch has already written grad
 
@@ -92,7 +92,7 @@ class PackedParameter {
   bool defined() const { return !members_.empty(); }
   Shape shape() const;
   Tensor value() const;
-  /// The rows' scales of an int8 matrix; undefined otherwise.
+  /// The rows' scales of a matrix in 8 bits; undefined otherwise.
   Tensor scales() const;
   Tensor grad() const;
   /// kNo for the first gradient of this micro-batch, kYes afterwards; marks it as written.

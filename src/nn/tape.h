@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -13,10 +14,14 @@
 
 namespace r1::nn {
 
+class Rebuild;
+
 /// A value and, under a tape, the slot where its gradient gathers.
 struct Var {
   Tensor value;
   int slot = -1;  // -1: no gradient is wanted
+  /// Selective recompute: what reads the value in the backward pass makes it again instead of keeping it (nn/saved_input.h). Else null.
+  std::shared_ptr<Rebuild> rebuild = nullptr;
   bool defined() const { return value.defined(); }
 };
 

@@ -49,7 +49,7 @@ Activations UnitRunner::run(std::span<const int> units, Pass& pass, const Activa
   const std::vector<int> own_units(units.begin(), units.end());
   for (const int unit : units) ++uses_[static_cast<std::size_t>(unit)];
 
-  if (!recompute_ || recompute == Recompute::kNever) {
+  if (recompute_ != RecomputeGranularity::kFull || recompute == Recompute::kNever) {
     pass.tape->record({}, [this, own_units](Tape&) { end_backward(own_units); });
     Activations out = body(pass, in);
     pass.tape->record({}, [this, own_units](Tape&) { begin_backward(own_units); });

@@ -27,14 +27,25 @@ struct Activations {
   Var residual;
 };
 
+/// Which activations of a unit the backward pass makes again instead of keeping them. All three give the same bits.
+enum class RecomputeGranularity : std::uint8_t {
+  kNone,
+  /// Norms and the MLP's inner activation: what no matrix product made. (Attention keeps no probabilities in any case: its backward
+  /// function makes them again from lse.) Costs some passes over memory, no products.
+  kSelective,
+  kFull,  // everything but the unit's result: a second forward pass
+};
+
 using UnitBody = std::function<Activations(Pass&, const Activations&)>;
 
 class UnitRunner {
  public:
   UnitRunner(ParameterSet& parameters, UnitHooks& hooks) : parameters_(parameters), hooks_(hooks), uses_(parameters.units().size(), 0) {}
 
-  /// Whether units given to run() with Recompute::kAllowed drop their activations and run again in the backward pass.
-  void set_recompute(bool on) { recompute_ = on; }
+  /// kFull holds for units given to run() with Recompute::kAllowed, kSelective for all.
+  void set_recompute(RecomputeGranularity granularity) { recompute_ = granularity; }
+  /// Whether a cheap function's result should carry the way to make it again (Var::rebuild).
+  bool recomputes_selectively() const { return recompute_ == RecomputeGranularity::kSelective; }
 
   enum class Recompute { kAllowed, kNever };
 
@@ -46,6 +57,7 @@ class UnitRunner {
   /// Of the embedding's output, and so of all that follows.
   DType activation_dtype() const { return hooks_.activation_dtype(); }
   bool values_stay() const { return hooks_.values_stay(); }
+  bool values_never_move() const { return hooks_.values_never_move(); }
 
  private:
   void acquire(std::span<const int> units);
@@ -57,7 +69,7 @@ class UnitRunner {
   UnitHooks& hooks_;
   std::vector<int> uses_;  // recorded uses of each unit whose backward pass is still to come
   std::vector<bool> in_backward_ = std::vector<bool>(uses_.size(), false);
-  bool recompute_ = false;
+  RecomputeGranularity recompute_ = RecomputeGranularity::kNone;
 };
 
 }  // namespace r1::nn

@@ -33,9 +33,8 @@ void copy_cuda(const ExecContext& ctx, R1CudaCopy kind, const Tensor& from, cons
   const bool is_one_piece = from.is_contiguous() && to.is_contiguous();
   const std::size_t num_rows = is_one_piece ? 1 : static_cast<std::size_t>(from.dim(0)), row_bytes = from.num_bytes() / num_rows;
   const auto pitch = [&](const Tensor& x) { return is_one_piece ? row_bytes : static_cast<std::size_t>(x.row_stride()) * element; };
-  check_cuda(
-      cuda_module().copy(ctx.device().index, kind, RawAccess::data(to), pitch(to), RawAccess::data(from), pitch(from), row_bytes, num_rows),
-      kind == R1_CUDA_TO_HOST ? "copy from the CUDA device" : "copy to the CUDA device");
+  cuda_copy(ctx.device().index, kind, RawAccess::data(to), pitch(to), RawAccess::data(from), pitch(from), row_bytes, num_rows,
+            kind == R1_CUDA_TO_HOST ? "copy from the CUDA device" : "copy to the CUDA device");
 }
 
 bool is_cuda(const ExecContext& ctx) { return ctx.device().kind == DeviceKind::kCuda; }

@@ -1,5 +1,7 @@
 #include "ops/device_context.h"
 
+#include <atomic>
+
 #include "ops/cuda_layout.h"
 #include "tensor/cuda_module.h"
 
@@ -13,7 +15,16 @@ std::unique_ptr<ExecContext> make_context(Device device, int num_threads) {
   return std::make_unique<ExecContext>(Backend::kCuda, make_cuda_source(device.index), num_threads);
 }
 
+namespace {
+
+std::atomic<bool> g_is_batch_invariant = false;
+
+}  // namespace
+
+bool is_batch_invariant() { return g_is_batch_invariant; }
+
 void set_batch_invariant(const ExecContext& ctx, bool on) {
+  g_is_batch_invariant = on;
   if (ctx.device().kind == DeviceKind::kCuda) cuda_module().set_batch_invariant(on);
 }
 

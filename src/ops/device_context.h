@@ -16,6 +16,9 @@ std::unique_ptr<ExecContext> make_context(Device device, int num_threads);
 /// CUDA it is a mode of the matrix products that costs speed (R1CudaModule::set_batch_invariant).
 void set_batch_invariant(const ExecContext& ctx, bool on);
 
+/// What was set last, on any device.
+bool is_batch_invariant();
+
 /// "NVIDIA H200 (CUDA device 0)", or "CPU, avx2, 4 threads".
 std::string describe_device(const ExecContext& ctx);
 

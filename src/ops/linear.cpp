@@ -44,6 +44,26 @@ void linear_int8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, 
   op_table(ctx).linear_int8(ctx, x, weight, scales, bias, out);
 }
 
+void linear_fp8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out) {
+  const char* op = "linear_fp8";
+  require_activation(ctx, op, "x", x);
+  require_rank(op, "x", x, 2);
+  require_dtype(op, "weight", weight, DType::kF8E4M3);
+  require_rank(op, "weight", weight, 2);
+  require_shape(op, "weight", weight, Shape{weight.dim(0), x.dim(1)});
+  require_contiguous(op, "weight", weight);
+  require_full_precision(op, "scales", scales, x);
+  require_shape(op, "scales", scales, Shape{weight.dim(0)});
+  if (bias != nullptr) {
+    if (bias->dtype() != x.dtype()) require_full_precision(op, "bias", *bias, x);
+    require_shape(op, "bias", *bias, Shape{weight.dim(0)});
+  }
+  if (out.dtype() != x.dtype()) require_full_precision(op, "out", out, x);
+  require_shape(op, "out", out, Shape{x.dim(0), weight.dim(0)});
+  OpScope scope(ctx, op);
+  op_table(ctx).linear_fp8(ctx, x, weight, scales, bias, out);
+}
+
 void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const Tensor& weight, Tensor& grad_x, Accumulate accumulate) {
   const char* op = "linear_backward_input";
   require_activation(ctx, op, "grad_out", grad_out);

@@ -23,6 +23,17 @@ void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const
 /// scale and one addition of the bias. Runs on: reference, cpu.
 void linear_int8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out);
 
+/// out[m, n] = x_scale[m] * scales[n] * sum_k q[m, k] * weight[n, k] (+ bias[n]): both factors in 8 bits, as matrix units multiply them.
+///
+/// x       [M, K] f32, rows may have a stride; q = x / x_scale rounded to e4m3 (nearest even), x_scale[m] = max_k |x[m, k]| / 448, or 1 for
+///         a row of zeros
+/// weight  [N, K] f8_e4m3; scales [N] f32; bias [N] f32, optional; out [M, N] f32, rows may have a stride
+/// Order of sums (cpu): one fp32 FMA chain per element from +0 with k ascending on the unscaled values, then one multiplication by
+/// scales[n], one by x_scale[m], and one addition of the bias. A row of out does not depend on the other rows of x.
+/// cuda: x, bias and out bf16 too; N and K multiples of 16, compute capability 8.9 or higher, else Error(kUsage).
+/// Source: Micikevicius et al. 2022, arXiv 2209.05433. Runs on: reference, cpu, cuda.
+void linear_fp8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out);
+
 /// grad_x[m, k] (+)= sum_n grad_out[m, n] * weight[n, k].
 ///
 /// grad_out [M, N], weight [N, K], grad_x [M, K]; f32; rows of grad_out and grad_x may have a stride.

@@ -14,10 +14,13 @@ enum class WeightStorage : std::uint8_t {
   kF32,
   kBF16,
   kInt8,  // projections: int8 with one f32 scale per output row (symmetric, scale = max |w| / 127); embedding and head bf16
+  kFp8,   // projections: e4m3 with one f32 scale per output row (max |w| / 448), multiplied in e4m3; embedding and head bf16
 };
 
 /// What matrices and vectors of a model are kept in, and what a parameter takes so.
 DType inference_dtype(const nn::Parameter& parameter, WeightStorage storage, DType stored_dtype);
+/// Whether a matrix in this dtype has an f32 scale for each of its rows.
+bool has_row_scales(DType dtype);
 std::int64_t inference_bytes(const nn::Parameter& parameter, WeightStorage storage, DType stored_dtype);
 
 class InferenceStore : public nn::UnitHooks {
@@ -39,6 +42,7 @@ class InferenceStore : public nn::UnitHooks {
   void gradients_ready(int unit) override;
   DType activation_dtype() const override { return vector_dtype_; }
   bool values_stay() const override { return true; }
+  bool values_never_move() const override { return true; }
 
  private:
   DType dtype_of(const nn::Parameter& parameter) const {

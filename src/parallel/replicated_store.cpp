@@ -16,6 +16,7 @@ class ReplicatedStore : public ShardedStore {
   void prefetch(int) override {}
   void release(int) override {}
   bool values_stay() const override { return true; }
+  bool values_never_move() const override { return true; }
   void publish_updated(Updated updated) override {
     if (updated == Updated::kValues) round_values();
   }

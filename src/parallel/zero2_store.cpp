@@ -33,6 +33,7 @@ class Zero2Store : public ShardedStore {
 
   void materialize() override { finish_value_transfers(); }
   bool values_stay() const override { return true; }
+  bool values_never_move() const override { return true; }
 
  protected:
   void finish_value_transfers() override {

@@ -16,12 +16,12 @@ namespace {
 constexpr int kMostNodes = 64;  // times those of the job
 
 struct Candidate {
-  bool recompute = false;
-  int stages = 0;    // of ZeRO, more
-  int halvings = 0;  // of the micro-batch
+  nn::RecomputeGranularity recompute = nn::RecomputeGranularity::kNone;  // the shape's, where that is more
+  int stages = 0;                                                        // of ZeRO, more
+  int halvings = 0;                                                      // of the micro-batch
   int node_doublings = 0;
   int rollout_steps = 0;  // GRPO: kRolloutSteps
-  int cost() const { return (recompute ? 2 : 0) + 3 * stages + 4 * halvings + rollout_steps + 100 * node_doublings; }
+  int cost() const { return static_cast<int>(recompute) + 3 * stages + 4 * halvings + rollout_steps + 100 * node_doublings; }
 };
 
 /// What a rollout can do without, in this order: each step is slower and takes less.
@@ -62,7 +62,7 @@ parallel::Sharding sharding_after(parallel::Sharding sharding, int stages) {
 }
 
 TrainingShape changed(TrainingShape shape, const TrainingLayout& layout, const MemoryPlan& plan, const Candidate& candidate) {
-  shape.gradient_checkpointing |= candidate.recompute;
+  shape.recompute = std::max(shape.recompute, candidate.recompute);
   shape.store.sharding = sharding_after(shape.store.sharding, candidate.stages);
   shape.sequence_lengths = halved(shape.sequence_lengths, layout.rows, candidate.halvings);
   for (std::vector<std::int64_t>& lengths : shape.other_micro_batches) lengths = halved(lengths, layout.rows, candidate.halvings);
@@ -75,10 +75,16 @@ TrainingShape changed(TrainingShape shape, const TrainingLayout& layout, const M
   return shape;
 }
 
+std::string words_of_recompute(nn::RecomputeGranularity now, nn::RecomputeGranularity then) {
+  const std::string change = now == nn::RecomputeGranularity::kNone ? "--gradient_checkpointing true " : "";
+  if (then == nn::RecomputeGranularity::kSelective) return change + "--recompute_granularity selective (hardly more computing)";
+  return change + "--recompute_granularity full (a third more computing)";
+}
+
 std::string words(const TrainingShape& shape, const TrainingLayout& layout, const MemoryPlan& plan, const Candidate& candidate) {
   std::vector<std::string> changes;
   if (candidate.node_doublings > 0) changes.push_back(fmt::format("{} nodes", layout.nodes << candidate.node_doublings));
-  if (candidate.recompute) changes.emplace_back("--gradient_checkpointing true (a third more computing)");
+  if (candidate.recompute != nn::RecomputeGranularity::kNone) changes.push_back(words_of_recompute(shape.recompute, candidate.recompute));
   if (candidate.stages > 0) {
     const bool is_third = sharding_after(shape.store.sharding, candidate.stages) == parallel::Sharding::kZero3;
     changes.push_back(fmt::format("--accelerate_config {}", is_third ? "zero3" : "zero2"));
@@ -124,10 +130,10 @@ std::optional<Advice> smallest_change(const TrainingShape& shape, const Training
     const bool has_shards = (shape.num_ranks << doublings) > 1;
     const int most_stages = has_shards ? static_cast<int>(parallel::Sharding::kZero3) - static_cast<int>(shape.store.sharding) : 0;
     // Everything at once first: when that is not enough, nothing at this number of nodes is.
-    if (needed({true, most_stages, most_halvings, doublings, rollout_steps.back()}) > room) continue;
+    if (needed({nn::RecomputeGranularity::kFull, most_stages, most_halvings, doublings, rollout_steps.back()}) > room) continue;
     std::vector<Candidate> candidates;
-    for (const bool recompute : {false, true}) {
-      if (recompute && shape.gradient_checkpointing) continue;
+    for (const auto recompute : {nn::RecomputeGranularity::kNone, nn::RecomputeGranularity::kSelective, nn::RecomputeGranularity::kFull}) {
+      if (recompute != nn::RecomputeGranularity::kNone && recompute <= shape.recompute) continue;
       for (int stages = 0; stages <= most_stages; ++stages) {
         for (int halvings = 0; halvings <= most_halvings; ++halvings) {
           for (const int step : rollout_steps) candidates.push_back({recompute, stages, halvings, doublings, step});
@@ -153,8 +159,9 @@ std::optional<Advice> smallest_change(const InferenceShape& shape, double device
   std::vector<std::pair<WeightStorage, std::string>> storages{{shape.storage, ""}};
   if (shape.storage == WeightStorage::kF32 || (shape.storage == WeightStorage::kStored && shape.stored_dtype != DType::kBF16))
     storages.emplace_back(WeightStorage::kBF16, "--dtype bfloat16");
-  if (shape.storage != WeightStorage::kInt8 && shape.device.kind == DeviceKind::kCpu)
-    storages.emplace_back(WeightStorage::kInt8, "--dtype int8");
+  const bool is_in_8_bits = shape.storage == WeightStorage::kInt8 || shape.storage == WeightStorage::kFp8;
+  if (!is_in_8_bits && shape.device.kind == DeviceKind::kCpu) storages.emplace_back(WeightStorage::kInt8, "--dtype int8");
+  if (!is_in_8_bits && shape.device.kind == DeviceKind::kCuda) storages.emplace_back(WeightStorage::kFp8, "--dtype float8_e4m3fn");
   InferenceShape candidate = shape;
   if (candidate.engine.kv_cache_bytes > 0) {
     candidate.engine.kv_cache_bytes = 0;

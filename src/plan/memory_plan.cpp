@@ -150,7 +150,7 @@ class DryTraining {
     const int head_unit = static_cast<int>(parameters.units().size()) - 1;
     hooks_ = std::make_unique<RecordedHooks>(*store_, *process_.recorder, head_unit);
     runner_ = std::make_unique<nn::UnitRunner>(parameters, *hooks_);
-    runner_->set_recompute(shape.gradient_checkpointing);
+    runner_->set_recompute(shape.recompute);
     if (shape.has_reference) make_reference();
     if (!shape.is_grpo || !shape.generates) return;
     if (shape.rollout_tensor_parallel_size > 1) make_rollout_share();
@@ -324,21 +324,13 @@ class DryTraining {
 
 /// Bytes of a parameter on a rank of a tensor-parallel group. Key and value heads are copied where there are fewer than ranks.
 double weight_bytes(const nn::Parameter& parameter, const InferenceShape& shape, DType dtype) {
-  const bool is_int8 = dtype == DType::kI8;
   const double rows = bytes(parameter.shape[0]);
-  const double row_bytes = bytes(parameter.num_elements()) / rows * static_cast<double>(size_of(dtype)) + (is_int8 ? sizeof(float) : 0);
+  const double row_bytes =
+      bytes(parameter.num_elements()) / rows * static_cast<double>(size_of(dtype)) + (parallel::has_row_scales(dtype) ? sizeof(float) : 0);
   if (parameter.tp_axis == nn::TpAxis::kReplicated) return rows * row_bytes;
   const bool is_key_or_value = parameter.name.find(".k_proj.") != std::string::npos || parameter.name.find(".v_proj.") != std::string::npos;
   const double parts = is_key_or_value ? std::min(shape.tensor_parallel_size, shape.model.num_key_value_heads) : shape.tensor_parallel_size;
   return rows / parts * row_bytes;
-}
-
-DType storage_of(const nn::Parameter& parameter, const InferenceShape& shape) {
-  using parallel::WeightStorage;
-  if (parameter.shape.rank() != 2 || shape.storage == WeightStorage::kF32) return DType::kF32;
-  if (shape.storage == WeightStorage::kInt8 && parameter.tp_axis != nn::TpAxis::kVocabulary) return DType::kI8;
-  if (shape.storage == WeightStorage::kStored && shape.stored_dtype != DType::kBF16) return DType::kF32;
-  return DType::kBF16;
 }
 
 /// Consecutive units in `stages` parts so that the largest part is as small as it can be; that part's bytes.
@@ -380,7 +372,8 @@ MemoryPlan plan_inference(const InferenceShape& shape) {
   plan.num_parameters = bytes(whole->parameters().num_elements());
   std::vector<double> units(whole->parameters().units().size(), 0);
   whole->parameters().for_each([&](nn::Parameter& parameter) {
-    units[static_cast<std::size_t>(parameter.unit)] += weight_bytes(parameter, shape, storage_of(parameter, shape));
+    units[static_cast<std::size_t>(parameter.unit)] +=
+        weight_bytes(parameter, shape, parallel::inference_dtype(parameter, shape.storage, shape.stored_dtype));
   });
   parallel::InferenceStore store(*process.ctx, whole->parameters(), shape.storage, shape.stored_dtype);
   add_cache_sizes(shape.engine, *whole, store.activation_dtype(), plan);

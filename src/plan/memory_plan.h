@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "models/model_config.h"
+#include "nn/unit_runner.h"
 #include "parallel/inference_store.h"
 #include "parallel/parameter_store.h"
 
@@ -29,7 +30,7 @@ struct TrainingShape {
   parallel::StoreOptions store;
   int num_ranks = 1, num_threads = 1;
   Device device;  // of the planned machine
-  bool gradient_checkpointing = false;
+  nn::RecomputeGranularity recompute = nn::RecomputeGranularity::kNone;
   std::vector<std::int64_t> sequence_lengths;                  // of the largest micro-batch
   std::int64_t labelled_tokens = -1;                           // of it: positions that the head computes; -1: all
   std::vector<std::vector<std::int64_t>> other_micro_batches;  // of other sizes: the allocator keeps blocks for them, too

@@ -73,30 +73,72 @@ void set_page_limit(std::int64_t bytes) { page_limit.store(bytes, std::memory_or
 
 std::unique_ptr<MemorySource> make_page_source(Device device) { return std::make_unique<PageSource>(device); }
 
-CachingAllocator::CachingAllocator(std::unique_ptr<MemorySource> source) : source_(std::move(source)) {}
+CachingAllocator::CachingAllocator(std::unique_ptr<MemorySource> source, FreeBlocks free_blocks)
+    : source_(std::move(source)), policy_(free_blocks) {}
 
 CachingAllocator::~CachingAllocator() { trim(); }
 
 CachingAllocator::Block CachingAllocator::allocate(std::size_t bytes) {
-  const std::size_t size = size_class(bytes);
-  std::lock_guard lock(mutex_);
-  void* memory = nullptr;
-  if (auto cached = free_blocks_.find(size); cached != free_blocks_.end() && !cached->second.empty()) {
-    memory = cached->second.back();
-    cached->second.pop_back();
-  } else {
-    try {
-      memory = source_->allocate(size);
-    } catch (const Error&) {  // what is kept for reuse may be room enough
-      if (!give_back(free_blocks_, *source_, stats_)) throw;
-      memory = source_->allocate(size);
+  Block block{nullptr, size_class(bytes)};
+  const auto count = [&] {
+    stats_.bytes_in_use += static_cast<std::int64_t>(block.bytes);
+    stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.bytes_in_use);
+    return block;
+  };
+  {
+    std::lock_guard lock(mutex_);
+    // A block that is a quarter too large is better than a new one: batches of many lengths would fill the memory with classes.
+    const std::size_t largest = block.bytes + block.bytes / 4;
+    for (auto cached = free_blocks_.lower_bound(block.bytes); cached != free_blocks_.end() && cached->first <= largest; ++cached) {
+      if (cached->second.empty()) continue;
+      block = {cached->second.back(), cached->first};
+      cached->second.pop_back();
+      return count();
     }
-    ++stats_.source_allocations;
-    stats_.bytes_reserved += static_cast<std::int64_t>(size);
   }
-  stats_.bytes_in_use += static_cast<std::int64_t>(size);
-  stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.bytes_in_use);
-  return {memory, size};
+  block.memory = take_from_source(block.bytes);
+  std::lock_guard lock(mutex_);
+  ++stats_.source_allocations;
+  stats_.bytes_reserved += static_cast<std::int64_t>(block.bytes);
+  return count();
+}
+
+// Without the lock: a reclaimer frees tensors of this allocator.
+void* CachingAllocator::take_from_source(std::size_t bytes) {
+  try {
+    return source_->allocate(bytes);
+  } catch (const Error&) {  // what is kept for reuse may be room enough
+    std::unique_lock lock(mutex_);
+    const bool has_given = policy_ == FreeBlocks::kGivenBack && give_back(free_blocks_, *source_, stats_);
+    lock.unlock();
+    if (!has_given && !reclaim()) throw;
+  }
+  try {
+    return source_->allocate(bytes);
+  } catch (const Error&) {
+    if (!reclaim()) throw;
+  }
+  return source_->allocate(bytes);
+}
+
+bool CachingAllocator::reclaim() {
+  std::vector<std::shared_ptr<Reclaimer>> all;
+  {
+    std::lock_guard lock(mutex_);
+    std::erase_if(reclaimers_, [](const auto& reclaimer) { return reclaimer.expired(); });
+    for (const auto& reclaimer : reclaimers_) all.push_back(reclaimer.lock());
+  }
+  bool has_freed = false;
+  for (const auto& reclaimer : all) has_freed = (reclaimer != nullptr && (*reclaimer)()) || has_freed;
+  if (has_freed && policy_ == FreeBlocks::kGivenBack) trim();  // what they have freed of this allocator's
+  return has_freed;
+}
+
+std::shared_ptr<void> CachingAllocator::add_reclaimer(Reclaimer reclaimer) {
+  auto added = std::make_shared<Reclaimer>(std::move(reclaimer));
+  std::lock_guard lock(mutex_);
+  reclaimers_.push_back(added);
+  return added;
 }
 
 void CachingAllocator::release(Block block) noexcept {

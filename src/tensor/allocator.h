@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -41,10 +42,15 @@ struct AllocatorStats {
 };
 
 /// Keeps freed blocks by size class and hands them out again. A block may be reused at once: ops run in stream order.
+/// When its source has no more, what it keeps goes back, then what others on the same device can do without (add_reclaimer).
 /// Thread-safe. Must outlive its blocks.
 class CachingAllocator {
  public:
-  explicit CachingAllocator(std::unique_ptr<MemorySource> source);
+  enum class FreeBlocks : std::uint8_t {
+    kGivenBack,  // when memory runs out
+    kPinned,     // only by trim(): recorded work still writes to them
+  };
+  explicit CachingAllocator(std::unique_ptr<MemorySource> source, FreeBlocks free_blocks = FreeBlocks::kGivenBack);
   ~CachingAllocator();
   CachingAllocator(const CachingAllocator&) = delete;
   CachingAllocator& operator=(const CachingAllocator&) = delete;
@@ -63,10 +69,21 @@ class CachingAllocator {
   /// Gives cached blocks back to the source.
   void trim();
 
+  /// Asked, in the order of their making, when the source has no more: frees what can be made again, and says whether it did. May use this
+  /// allocator. The thread is that of the allocation.
+  using Reclaimer = std::function<bool()>;
+  /// Until the result is destroyed.
+  std::shared_ptr<void> add_reclaimer(Reclaimer reclaimer);
+
  private:
+  void* take_from_source(std::size_t bytes);
+  bool reclaim();
+
   std::unique_ptr<MemorySource> source_;
+  FreeBlocks policy_;
   mutable std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_blocks_;
+  std::vector<std::weak_ptr<Reclaimer>> reclaimers_;
   AllocatorStats stats_;
 };
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/strings.h"
 
 namespace r1 {
@@ -135,6 +136,12 @@ std::unique_ptr<MemorySource> make_cuda_source(int device) { return std::make_un
 
 void check_cuda(const char* problem, const char* what) {
   if (problem != nullptr) fail(ErrorKind::kInternal, "{}: {}", what, problem);
+}
+
+void cuda_copy(int device, R1CudaCopy kind, void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch, std::size_t row_bytes,
+               std::size_t num_rows, const char* what) {
+  const DeviceWait waiting;
+  check_cuda(cuda_module().copy(device, kind, to, to_pitch, from, from_pitch, row_bytes, num_rows), what);
 }
 
 }  // namespace r1

@@ -25,4 +25,9 @@ std::unique_ptr<MemorySource> make_cuda_source(int device);
 /// Throws Error(kInternal) with the text of a module's function that failed.
 void check_cuda(const char* problem, const char* what);
 
+/// R1CudaModule::copy: rows of row_bytes bytes, the pitches apart. The watchdog is told that the host may stand still. Throws
+/// Error(kInternal) with `what`.
+void cuda_copy(int device, R1CudaCopy kind, void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch, std::size_t row_bytes,
+               std::size_t num_rows, const char* what);
+
 }  // namespace r1

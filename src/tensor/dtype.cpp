@@ -84,4 +84,16 @@ float f8e4m3_to_f32(std::uint8_t bits) {
   return negative ? -magnitude : magnitude;
 }
 
+std::uint8_t f32_to_f8e4m3(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = (bits >> 24) & 0x80u, magnitude = bits & 0x7FFFFFFFu;
+  if (magnitude > 0x7F800000u) return 0x7F;
+  if (magnitude > std::bit_cast<std::uint32_t>(kF8E4M3Max)) return static_cast<std::uint8_t>(sign | 0x7Eu);
+  if (magnitude < 0x3C800000u) {  // below 2^-6: adding 2^14 puts the last place at 2^-9
+    const float shifted = std::bit_cast<float>(magnitude) + 0x1p14f;
+    return static_cast<std::uint8_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - std::bit_cast<std::uint32_t>(0x1p14f)));
+  }
+  return static_cast<std::uint8_t>(sign | ((magnitude - 0x3C000000u + 0x7FFFFu + ((magnitude >> 20) & 1u)) >> 20));
+}
+
 }  // namespace r1

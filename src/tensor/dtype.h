@@ -37,5 +37,8 @@ float f16_to_f32(std::uint16_t bits);
 std::uint16_t f32_to_f16(float value);
 /// OCP e4m3fn: no infinities, 0x7F and 0xFF are NaN.
 float f8e4m3_to_f32(std::uint8_t bits);
+/// Round to nearest even; beyond the largest finite value it is that value, with the sign. NaN becomes 0x7F.
+std::uint8_t f32_to_f8e4m3(float value);
+inline constexpr float kF8E4M3Max = 448;
 
 }  // namespace r1

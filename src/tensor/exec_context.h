@@ -21,9 +21,10 @@ enum class Backend : std::uint8_t {
 class ExecContext {
  public:
   /// num_threads 0 = all processors of this process.
-  ExecContext(Backend backend, std::unique_ptr<MemorySource> source, int num_threads)
+  ExecContext(Backend backend, std::unique_ptr<MemorySource> source, int num_threads,
+              CachingAllocator::FreeBlocks free_blocks = CachingAllocator::FreeBlocks::kGivenBack)
       : backend_(backend),
-        allocator_(std::make_unique<CachingAllocator>(std::move(source))),
+        allocator_(std::make_unique<CachingAllocator>(std::move(source), free_blocks)),
         threads_(std::make_unique<ThreadPool>(num_threads)) {}
 
   Backend backend() const { return backend_; }
@@ -33,9 +34,10 @@ class ExecContext {
 
   /// Null where the device cannot keep work (the CPU).
   WorkRecorder* recorder() const { return allocator_->source().recorder(); }
-  /// The same device and stream with an allocator of its own, whose free blocks nobody else gets: for recorded work. Needs a recorder.
+  /// The same device and stream with an allocator of its own, whose free blocks nobody else gets: for recorded work. Needs a
+  /// recorder.
   std::unique_ptr<ExecContext> with_own_allocator() const {
-    return std::make_unique<ExecContext>(backend_, allocator_->source().sibling(), 1);
+    return std::make_unique<ExecContext>(backend_, allocator_->source().sibling(), 1, CachingAllocator::FreeBlocks::kPinned);
   }
 
   /// Uninitialised tensor on the device.

@@ -34,7 +34,7 @@ GrpoLossOptions loss_options(const config::GrpoConfig& config) {
 
 }  // namespace
 
-RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tokenizer& tokenizer, int ranks_on_host) {
+RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tokenizer& tokenizer, int ranks_sharing_memory) {
   RolloutOptions options;
   options.sampling.settings.temperature = static_cast<float>(config.temperature);
   options.sampling.settings.top_p = static_cast<float>(config.top_p);
@@ -47,7 +47,7 @@ RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tok
   options.seed = static_cast<std::uint64_t>(config.seed);
   options.kv_cache_bytes = config.kv_cache_memory ? config.kv_cache_memory->bytes : 0;
   options.enforce_eager = config.enforce_eager;
-  options.ranks_on_host = ranks_on_host;
+  options.ranks_sharing_memory = ranks_sharing_memory;
   options.tensor_parallel_size = config.rollout_tensor_parallel_size;
   // No more than a model copy's part of a step: slots beyond it would never be filled.
   const std::int64_t completions = config.groups_per_step() * config.num_generations;
@@ -91,14 +91,14 @@ std::string about_spoilt_rollout(const GrpoPrompts& prompts, std::span<const Pro
                      where(draws.front()), where(draws.back()), error);
 }
 
-GrpoObjective::GrpoObjective(GrpoParts parts, const config::GrpoConfig& config, int ranks_on_host)
+GrpoObjective::GrpoObjective(GrpoParts parts, const config::GrpoConfig& config, int ranks_sharing_memory)
     : parts_(parts),
       config_(config),
       loss_(loss_options(config)),
       log_prob_temperature_(config.scale_log_probs_by_temperature ? static_cast<float>(config.temperature) : 1.0F),
       rollout_(parts.link != nullptr ? make_dedicated_rollout(parts.trainer, parts.tokenizer, *parts.link, config.num_generations)
                                      : make_colocated_rollout(parts.trainer, parts.tokenizer, longest_prompt(parts),
-                                                              rollout_options(config, parts.tokenizer, ranks_on_host))),
+                                                              rollout_options(config, parts.tokenizer, ranks_sharing_memory))),
       sampler_(parts.prompts.size(), static_cast<std::uint64_t>(config.data_seed.value_or(config.seed)), config.shuffle_dataset),
       groups_per_step_(config.groups_per_step()) {
   R1_ASSERT((parts_.reference != nullptr) == (config.beta > 0), "a reference model is there exactly when beta is not 0");

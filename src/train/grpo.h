@@ -31,7 +31,7 @@ struct GrpoParts {
   GeneratorLink* link = nullptr;                           // null: the training ranks generate themselves
 };
 
-RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tokenizer& tokenizer, int ranks_on_host);
+RolloutOptions rollout_options(const config::GrpoConfig& config, const text::Tokenizer& tokenizer, int ranks_sharing_memory);
 
 /// A model that gives no numbers any more.
 std::string about_spoilt_rollout(const GrpoPrompts& prompts, std::span<const PromptDraw> draws, std::int64_t step, std::string_view error);
@@ -41,7 +41,7 @@ std::string about_spoilt_rollout(const GrpoPrompts& prompts, std::span<const Pro
 /// masked) are not run through the model; they count in the normalizer all the same.
 class GrpoObjective : public Objective {
  public:
-  GrpoObjective(GrpoParts parts, const config::GrpoConfig& config, int ranks_on_host);
+  GrpoObjective(GrpoParts parts, const config::GrpoConfig& config, int ranks_sharing_memory);
 
   std::int64_t prepare(std::int64_t step) override;
   void forward(nn::Pass& pass, std::int64_t micro_batch) override;

@@ -20,7 +20,7 @@ RolloutEngine::RolloutEngine(const ExecContext& ctx, models::CausalLM& model, nn
   engine_options.max_model_len = std::min(positions, longest_prompt + sampling_->max_new_tokens);
   engine_options.kv_cache_bytes = options_.kv_cache_bytes;
   engine_options.enforce_eager = options_.enforce_eager;
-  engine_options.ranks_on_host = options_.ranks_on_host;
+  engine_options.ranks_sharing_memory = options_.ranks_sharing_memory;
   engine_options.max_num_sequences = options_.max_num_sequences;
   engine_options.ranks = layout_;
   engine_ = std::make_unique<engine::Engine>(ctx, model, runner, nullptr, engine_options);

@@ -39,7 +39,7 @@ struct RolloutOptions {
   std::uint64_t seed = 42;
   std::int64_t kv_cache_bytes = 0;
   bool enforce_eager = false;
-  int ranks_on_host = 1;
+  int ranks_sharing_memory = 1;
   int tensor_parallel_size = 1;
   int max_num_sequences = 256;  // in flight on a copy of the model
 };

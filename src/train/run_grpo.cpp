@@ -170,6 +170,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   log::info("first prompt: {}", prompts.first_rendered);
 
   const int ranks_on_host = world.topology().local_size;
+  const int ranks_sharing_memory = comm::ranks_sharing_memory(*ctx, world.communicator(), ranks_on_host);
   const PlanInputs inputs = plan_inputs(config, setup, prompts.size(), ranks_on_host);
   const plan::JobPlan plan =
       plan_grpo(config, inputs, std::max(prompts.longest(), eval_prompts ? eval_prompts->longest() : std::int64_t{0}));
@@ -184,7 +185,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   if (config.num_generators > 0) {
     link = std::make_unique<GeneratorLink>(ranks, world.communicator(), config.num_trainers, config.rollout_tensor_parallel_size);
     if (link->is_generator()) {
-      run_generator(*ctx, *link, setup.model_config, rollout_options(config, *setup.tokenizer, ranks_on_host),
+      run_generator(*ctx, *link, setup.model_config, rollout_options(config, *setup.tokenizer, ranks_sharing_memory),
                     store_options(config, setup.device).working_dtype, prompts, eval_prompts ? &*eval_prompts : nullptr);
       link->largest_of_generators(static_cast<std::int64_t>(ctx->allocator().stats().peak_bytes), "memory");
       return;
@@ -192,7 +193,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
   }
 
   const auto model = models::make_model(setup.model_config);
-  note_reduction(config, config.num_trainers);
+  note_reduction(config, setup.device, config.num_trainers);
   const auto store =
       parallel::make_parameter_store(*ctx, model->parameters(), link ? link->own_group() : ranks, store_options(config, setup.device));
   nn::UnitRunner runner(model->parameters(), *store);
@@ -212,7 +213,7 @@ void run_grpo(const config::GrpoConfig& config, comm::World& world) {
                              is_first_rank ? &training_report.completions() : nullptr,
                              is_first_rank ? &breakdown : nullptr,
                              link.get()};
-  GrpoObjective objective(grpo_parts, config, ranks_on_host);
+  GrpoObjective objective(grpo_parts, config, ranks_sharing_memory);
   const std::int64_t max_steps = total_steps(config, objective.steps_per_epoch());
   const LrSchedule schedule = make_schedule(config, max_steps);
   const TrainerOptions trainer_settings = trainer_options(config, max_steps, objective.steps_per_epoch());

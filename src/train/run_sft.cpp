@@ -258,7 +258,7 @@ void run_sft(const config::SftConfig& config, comm::Communicator& communicator, 
   set_memory_note(plan::to_text(plan));
 
   const auto model = models::make_model(setup.model_config);
-  note_reduction(config, config.world_size);
+  note_reduction(config, setup.device, config.world_size);
   const auto store = parallel::make_parameter_store(*ctx, model->parameters(), ranks, store_options(config, setup.device));
   nn::UnitRunner runner(model->parameters(), *store);
   checkpoint::load_weights(setup.model_folder, *model, *store);

@@ -69,7 +69,7 @@ Trainer::Trainer(TrainerParts parts, TrainerOptions options, const LrSchedule& s
       objective_(objective),
       save_model_(std::move(save_model)),
       checkpoints_(checkpoints) {
-  parts_.runner.set_recompute(options_.gradient_checkpointing);
+  parts_.runner.set_recompute(options_.recompute);
   const auto resumed_from_step = checkpoints_ != nullptr ? checkpoints_->resumed_from_step() : std::nullopt;
   if (is_first_rank()) {
     metrics_ = std::make_unique<report::MetricsSink>(report::MetricsOptions{options_.output_dir, options_.tensorboard, resumed_from_step});

@@ -24,7 +24,7 @@ struct TrainerOptions {
   double num_train_epochs = 0;  // for trainer_state.json
   double max_grad_norm = 1;     // 0: no clipping
   AdamWOptions adamw;
-  bool gradient_checkpointing = false;
+  nn::RecomputeGranularity recompute = nn::RecomputeGranularity::kNone;
   std::int64_t logging_steps = 0;  // 0: never
   bool logging_first_step = false;
   std::int64_t eval_steps = 0;  // 0: not during training

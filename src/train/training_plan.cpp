@@ -46,6 +46,18 @@ std::string name_of(const config::TrainerConfig& config, int num_ranks) {
   }
 }
 
+const char* about_recompute(nn::RecomputeGranularity recompute) {
+  switch (recompute) {
+    case nn::RecomputeGranularity::kNone:
+      return "";
+    case nn::RecomputeGranularity::kSelective:
+      return ", norms and activations recomputed";
+    case nn::RecomputeGranularity::kFull:
+      return ", recomputed layer by layer";
+  }
+  return "";
+}
+
 /// What both tasks have in common.
 template <typename Config>
 plan::TrainingShape common_shape(const Config& config, const PlanInputs& inputs) {
@@ -55,7 +67,7 @@ plan::TrainingShape common_shape(const Config& config, const PlanInputs& inputs)
   shape.num_ranks = config.num_trainers;
   shape.num_threads = std::max(1, config.num_threads);
   shape.device = inputs.device;
-  shape.gradient_checkpointing = config.gradient_checkpointing;
+  shape.recompute = recompute_granularity(config);
   return shape;
 }
 
@@ -71,7 +83,7 @@ plan::JobPlan common_plan(const Config& config, const PlanInputs& inputs, const 
   plan.layout = name_of(config, config.num_trainers);
   plan.process = plan::process_bytes(inputs.device) + (config.world_size > 1 && inputs.device.kind == DeviceKind::kCpu ? kMpiBytes : 0);
   plan.steps = inputs.max_steps;
-  plan.recompute_factor = config.gradient_checkpointing ? 4.0 / 3 : 1;
+  plan.recompute_factor = shape.recompute == nn::RecomputeGranularity::kFull ? 4.0 / 3 : 1;
   plan.memory = plan::plan_training(shape);
   plan::set_device_memory(config, plan);
   if (!plan.fits()) {
@@ -180,7 +192,7 @@ plan::JobPlan plan_sft(const config::SftConfig& config, const PlanInputs& inputs
   plan::JobPlan plan = common_plan(config, inputs, shape);
   plan.program = "r1_train sft";
   plan.batch = fmt::format("{} rows of {} tokens in all{}", config.per_device_train_batch_size, tokens_in(micro_batches.largest),
-                           config.gradient_checkpointing ? ", recomputed layer by layer" : "");
+                           about_recompute(shape.recompute));
   return plan;
 }
 
@@ -260,7 +272,7 @@ plan::JobPlan plan_grpo(const config::GrpoConfig& config, const PlanInputs& inpu
   plan.program = "r1_train grpo";
   if (config.num_generators > 0) add_generators(config, inputs, rollout, generated, plan);
   plan.batch = fmt::format("{} completions of at most {} tokens with their prompt{}", config.per_device_train_batch_size, longest,
-                           config.gradient_checkpointing ? ", recomputed layer by layer" : "");
+                           about_recompute(shape.recompute));
   // All at full length: more than will be needed.
   const double per_completion = training_flops(inputs.model, std::vector<std::int64_t>{trained});
   const double passes = config.beta > 0 ? 1 + 1.0 / 3 / plan.recompute_factor : 1;  // the reference's forward pass is never recomputed

@@ -48,6 +48,12 @@ std::int64_t total_steps(const config::TrainerConfig& config, std::int64_t steps
   return static_cast<std::int64_t>(std::ceil(config.num_train_epochs * static_cast<double>(steps_per_epoch)));
 }
 
+nn::RecomputeGranularity recompute_granularity(const config::TrainerConfig& config) {
+  if (!config.gradient_checkpointing) return nn::RecomputeGranularity::kNone;
+  return config.recompute_granularity == config::RecomputeGranularity::kFull ? nn::RecomputeGranularity::kFull
+                                                                             : nn::RecomputeGranularity::kSelective;
+}
+
 TrainerOptions trainer_options(const config::TrainerConfig& config, std::int64_t max_steps, std::int64_t steps_per_epoch) {
   TrainerOptions options;
   options.output_dir = config.output_dir;
@@ -55,7 +61,7 @@ TrainerOptions trainer_options(const config::TrainerConfig& config, std::int64_t
   options.num_train_epochs = static_cast<double>(max_steps) / static_cast<double>(steps_per_epoch);
   options.max_grad_norm = config.max_grad_norm;
   options.adamw = {config.adam_beta1, config.adam_beta2, config.adam_epsilon, config.weight_decay};
-  options.gradient_checkpointing = config.gradient_checkpointing;
+  options.recompute = recompute_granularity(config);
   options.logging_steps = interval(config.logging_strategy, config.logging_steps, max_steps, steps_per_epoch);
   options.logging_first_step = config.logging_first_step;
   options.eval_steps = interval(config.eval_strategy, config.eval_steps.value_or(config.logging_steps), max_steps, steps_per_epoch);
@@ -101,6 +107,10 @@ void check_room_for_output(const config::TrainerConfig& config, const TrainerOpt
                                           format_bytes(static_cast<double>(output.checkpoint))));
 }
 
+bool reduces_deterministically(const config::TrainerConfig& config, Device device) {
+  return config.deterministic_reduction.value_or(device.kind == DeviceKind::kCpu);
+}
+
 parallel::StoreOptions store_options(const config::TrainerConfig& config, Device device) {
   parallel::StoreOptions options;
   switch (config.accelerate.sharding_strategy) {
@@ -114,7 +124,7 @@ parallel::StoreOptions store_options(const config::TrainerConfig& config, Device
       options.sharding = parallel::Sharding::kZero3;
       break;
   }
-  options.deterministic_reduction = config.deterministic_reduction.value_or(true);
+  options.deterministic_reduction = reduces_deterministically(config, device);
   if (computes_in_bf16(config, device)) options.working_dtype = DType::kBF16;
   return options;
 }
@@ -125,11 +135,12 @@ parallel::WeightStorage reference_storage(const config::GrpoConfig& config, Devi
   return computes_in_bf16(config, device) ? parallel::WeightStorage::kBF16 : parallel::WeightStorage::kF32;
 }
 
-void note_reduction(const config::TrainerConfig& config, int world_size) {
-  if (world_size == 1 || config.deterministic_reduction.value_or(true)) return;
+void note_reduction(const config::TrainerConfig& config, Device device, int world_size) {
+  if (world_size == 1 || reduces_deterministically(config, device)) return;
   log::notice(
-      "deterministic_reduction false: gradients are added in an order that depends on the number of ranks; the same bytes are not "
-      "promised for another number");
+      "deterministic_reduction false{}: gradients are added in an order that depends on the number of ranks; the same bytes are not "
+      "promised for another number",
+      config.deterministic_reduction ? "" : " (the default on CUDA)");
 }
 
 }  // namespace r1::train

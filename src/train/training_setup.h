@@ -23,6 +23,9 @@ bool computes_in_bf16(const config::TrainerConfig& config, Device device);
 void note_bf16(const config::TrainerConfig& config, Device device);
 
 /// max_steps when it is given, else the epochs.
+/// What gradient_checkpointing and recompute_granularity say together.
+nn::RecomputeGranularity recompute_granularity(const config::TrainerConfig& config);
+
 std::int64_t total_steps(const config::TrainerConfig& config, std::int64_t steps_per_epoch);
 
 /// Epochs and fractions resolved to steps.
@@ -48,6 +51,6 @@ parallel::StoreOptions store_options(const config::TrainerConfig& config, Device
 parallel::WeightStorage reference_storage(const config::GrpoConfig& config, Device device);
 
 /// One line when the result will depend on the number of ranks.
-void note_reduction(const config::TrainerConfig& config, int world_size);
+void note_reduction(const config::TrainerConfig& config, Device device, int world_size);
 
 }  // namespace r1::train

@@ -3,6 +3,7 @@
 
 #include <numeric>
 
+#include "base/progress.h"
 #include "comm/activity.h"
 #include "engine/work_queue.h"
 #include "ops/copy.h"
@@ -209,6 +210,30 @@ TEST(World, NamesARankThatDoesNotFollow) {
   EXPECT_EQ(done->exit_code, 5);
   EXPECT_THAT(done->err, ::testing::ContainsRegex("rank 1 .* has done nothing for .* in phase 'a reward that never ends'"));
   EXPECT_THAT(done->err, HasSubstr("waits in collective #1 barrier 'step 7'"));
+}
+
+TEST(World, EndsTheJobWhenATransferBetweenDevicesHasFailed) {
+  const auto done = test::try_on_ranks(2, {}, [](World& world) {
+    const auto watch = watch_device_transfers([&world] { return std::string(world.rank() == 1 ? "unhandled system error" : ""); });
+    const DeviceWait waiting;  // the host of either rank waits for a device that waits for the other one
+    while (true) usleep(1000);
+  });
+  if (!done) return;
+  EXPECT_EQ(done->exit_code, 5);
+  EXPECT_THAT(done->err, ::testing::ContainsRegex("rank 1 \\(host .*unhandled system error"));
+}
+
+TEST(World, NamesTheTransferThatDevicesWaitFor) {
+  const auto done = test::try_on_ranks(2, {}, [](World& world) {
+    world.watch(0.5);
+    const auto watch = watch_device_transfers([] { return std::string(); });
+    note_collective(17, "all_gather", "layers.3");
+    const DeviceWait waiting;
+    while (true) usleep(1000);
+  });
+  if (!done) return;
+  EXPECT_EQ(done->exit_code, 5);
+  EXPECT_THAT(done->err, HasSubstr("waits in collective #17 all_gather 'layers.3', and so do all ranks"));
 }
 
 TEST(World, LetsALongPhaseTakeItsTime) {

@@ -98,6 +98,10 @@ TEST_F(EngineInvariance, ChunksThreadsBlocksAndThePrefixCacheChangeNoBit) {
     expect_equal(generate(requests, {.block_size = block_size}), expected, "blocks of " + std::to_string(block_size));
   }
   expect_equal(generate(requests, {.prefix_cache = false}), expected, "no prefix cache");
+  for (const std::int64_t chunk : {7, 64, 512}) {
+    expect_equal(generate(requests, {.max_batch_tokens = chunk, .attend_in_batch = true}), expected,
+                 "prompts attend within the batch, at most " + std::to_string(chunk) + " tokens");
+  }
   expect_equal(generate(requests, {}, 2), expected, "two threads");
 }
 

@@ -1,5 +1,5 @@
-// Generation with weights in f32, bf16 and int8 storage.
-#include <gtest/gtest.h>
+// Generation with weights in f32, bf16, int8 and e4m3 storage.
+#include <gmock/gmock.h>
 
 #include <cmath>
 
@@ -105,6 +105,63 @@ TEST(WeightStorage, Int8WeightsAreTheNearestStepsOfTheirRowAndTheirProductFollow
   const auto of_exact = engine::Engine(*ctx, *exact.model, *exact.runner, nullptr, {}).generate({&request, 1}).front();
   // 1/254 of the largest weight of a row, averaged over 24 to 40 inputs and three layers.
   EXPECT_NEAR(of_int8.log_probs[0], of_exact.log_probs[0], 0.15);
+}
+
+TEST(WeightStorage, Fp8WeightsAreTheNearestE4m3OfTheirRowAndTheirProductFollows) {
+  const auto ctx = make_cpu_context(1);
+  const TinyModel exact = make_tiny_model(*ctx, tiny_config_json("qwen2"));
+  const auto model = models::make_model(models::parse_model_config(tiny_config_json("qwen2"), "tiny config"));
+  parallel::InferenceStore store(*ctx, model->parameters(), WeightStorage::kFp8, DType::kF32);
+  int num_fp8 = 0;
+  exact.model->parameters().for_each([&](nn::Parameter& parameter) {
+    const Tensor value = exact.store->gather_value(parameter);
+    nn::Parameter& stored = *model->parameters().find(parameter.name);
+    store.set_value(stored, value);
+    if (stored.value.dtype() != DType::kF8E4M3) return;
+    ++num_fp8;
+    const Tensor quantised = ops::to_host(*ctx, stored.value), scales = ops::to_host(*ctx, stored.scales);
+    for (std::int64_t r = 0; r < value.dim(0); ++r) {
+      const float scale = scales.host_span<float>()[static_cast<std::size_t>(r)];
+      for (std::int64_t c = 0; c < value.dim(1); ++c) {
+        const auto i = static_cast<std::size_t>(r * value.dim(1) + c);
+        const float weight = value.host_span<float>()[i];
+        // Half of the last of three bits, or half of the smallest step of 2^-9.
+        EXPECT_LE(std::fabs(f8e4m3_to_f32(quantised.host_span<std::uint8_t>()[i]) * scale - weight),
+                  std::max(0.0626F * std::fabs(weight), 0.001F * scale));
+      }
+    }
+  });
+  EXPECT_EQ(num_fp8, 3 * 7);  // q, k, v, o, gate, up, down of three layers
+
+  nn::UnitRunner runner(model->parameters(), store);
+  engine::SamplingParams params;
+  params.settings.temperature = 0;
+  params.max_new_tokens = 1;
+  const engine::Request request{
+      0, 0, std::make_shared<std::vector<std::int32_t>>(20, 7), std::make_shared<engine::SamplingParams>(params), {}};
+  const auto of_fp8 = engine::Engine(*ctx, *model, runner, nullptr, {}).generate({&request, 1}).front();
+  const auto of_exact = engine::Engine(*ctx, *exact.model, *exact.runner, nullptr, {}).generate({&request, 1}).front();
+  // A sixteenth of each weight and activation at most, averaged over 24 to 40 inputs and three layers.
+  EXPECT_NEAR(of_fp8.log_probs[0], of_exact.log_probs[0], 0.5);
+}
+
+TEST(WeightStorage, WeightsThatAreNotNumbersAreRefusedIn8Bits) {
+  const auto ctx = make_cpu_context(1);
+  for (const WeightStorage storage : {WeightStorage::kInt8, WeightStorage::kFp8}) {
+    const auto model = models::make_model(models::parse_model_config(tiny_config_json("qwen2"), "tiny config"));
+    parallel::InferenceStore store(*ctx, model->parameters(), storage, DType::kF32);
+    const nn::Parameter& parameter = *model->parameters().find("model.layers.1.mlp.up_proj.weight");
+    Tensor value = Tensor::host(parameter.shape, DType::kF32);
+    std::ranges::fill(value.host_span<float>(), 0.5F);
+    value.host_span<float>()[3] = NAN;
+    try {
+      store.set_value(parameter, value);
+      FAIL() << "accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kData);
+      EXPECT_THAT(error.what(), testing::HasSubstr("model.layers.1.mlp.up_proj.weight: row 0 holds nan"));
+    }
+  }
 }
 
 TEST(GenerationDefaults, EveryEndTokenOfTheFilesEndsACompletion) {

@@ -14,14 +14,19 @@ class SameBytes : public TrainingJob {};
 struct Layout {
   int num_ranks;
   const char* sharding;
-  bool recompute;
+  const char* recompute;  // recompute_granularity, or ""
 };
+
+void add_recompute(const Layout& layout, std::vector<std::string>& flags) {
+  if (*layout.recompute == '\0') return;
+  flags.insert(flags.end(), {"--gradient_checkpointing", "--recompute_granularity", layout.recompute});
+}
 
 std::vector<Layout> all_layouts() {
   std::vector<Layout> layouts;
   for (const int num_ranks : {1, 2, 3, 4}) {
     for (const char* sharding : {"ddp", "zero2", "zero3"}) {
-      for (const bool recompute : {false, true}) layouts.push_back({num_ranks, sharding, recompute});
+      for (const char* recompute : {"", "selective", "full"}) layouts.push_back({num_ranks, sharding, recompute});
     }
   }
   return layouts;
@@ -29,12 +34,12 @@ std::vector<Layout> all_layouts() {
 
 TEST_F(SameBytes, ComeFromDdpZero2AndZero3OnOneToFourRanks) {
   ASSERT_EQ(train(1, "one", "ddp").exit_code, 0);
-  std::vector<Layout> layouts{{2, "zero3", true}, {3, "zero2", false}, {4, "zero3", false}, {4, "ddp", false}};
+  std::vector<Layout> layouts{{2, "zero3", "full"}, {3, "zero2", "selective"}, {4, "zero3", ""}, {4, "ddp", ""}};
   if (std::getenv("R1_TEST_FULL") != nullptr) layouts = all_layouts();
   for (const Layout& layout : layouts) {
     SCOPED_TRACE(testing::Message() << layout.num_ranks << " ranks, " << layout.sharding << ", recompute " << layout.recompute);
     std::vector<std::string> flags;
-    if (layout.recompute) flags.emplace_back("--gradient_checkpointing");
+    add_recompute(layout, flags);
     std::filesystem::remove_all(out("many"));
     const auto done = train(layout.num_ranks, "many", layout.sharding, flags);
     ASSERT_EQ(done.exit_code, 0) << done.err;
@@ -46,12 +51,12 @@ TEST_F(SameBytes, ComeFromDdpZero2AndZero3OnOneToFourRanks) {
 
 TEST_F(SameBytes, ComeFromGrpoWhoeverGeneratesTheCompletions) {
   ASSERT_EQ(train_grpo(1, "one", "ddp").exit_code, 0);
-  std::vector<Layout> layouts{{3, "zero3", true}};
+  std::vector<Layout> layouts{{3, "zero3", "selective"}};
   if (std::getenv("R1_TEST_FULL") != nullptr) layouts = all_layouts();
   for (const Layout& layout : layouts) {
     SCOPED_TRACE(testing::Message() << layout.num_ranks << " ranks, " << layout.sharding << ", recompute " << layout.recompute);
     std::vector<std::string> flags;
-    if (layout.recompute) flags.emplace_back("--gradient_checkpointing");
+    add_recompute(layout, flags);
     std::filesystem::remove_all(out("many"));
     const auto done = train_grpo(layout.num_ranks, "many", layout.sharding, flags);
     ASSERT_EQ(done.exit_code, 0) << done.err;

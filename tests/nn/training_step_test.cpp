@@ -27,8 +27,10 @@ Batch make_batch() {
   return batch;
 }
 
+using Recompute = nn::RecomputeGranularity;
+
 /// All gradients of one step, in order of declaration.
-std::vector<float> gradients(const ExecContext& ctx, const std::string& config, bool recompute, std::int64_t* saved_bytes = nullptr) {
+std::vector<float> gradients(const ExecContext& ctx, const std::string& config, Recompute recompute, std::int64_t* saved_bytes = nullptr) {
   test::TinyModel tiny = test::make_tiny_model(ctx, config);
   tiny.runner->set_recompute(recompute);
   const Batch batch = make_batch();
@@ -56,29 +58,59 @@ TEST(TrainingStep, RunsOnTheGuardedDeviceWithTheSameBits) {
   const auto guarded = test::make_guarded_context(2);
   for (const char* more : {"", R"(, "tie_word_embeddings": true)"}) {
     const std::string config = test::tiny_config_json("qwen2", more);
-    EXPECT_EQ(gradients(*guarded, config, false), gradients(*plain, config, false));
-    EXPECT_EQ(gradients(*guarded, config, true), gradients(*plain, config, false));
+    EXPECT_EQ(gradients(*guarded, config, Recompute::kNone), gradients(*plain, config, Recompute::kNone));
+    EXPECT_EQ(gradients(*guarded, config, Recompute::kSelective), gradients(*plain, config, Recompute::kNone));
+    EXPECT_EQ(gradients(*guarded, config, Recompute::kFull), gradients(*plain, config, Recompute::kNone));
   }
 }
 
 TEST(TrainingStep, RecomputeChangesNoBitAndSavesMemory) {
   const auto ctx = make_cpu_context(1);
-  const std::string config = test::tiny_config_json("llama", R"(, "attention_bias": true)");
-  std::int64_t kept = 0, recomputed = 0;
-  EXPECT_EQ(gradients(*ctx, config, false, &kept), gradients(*ctx, config, true, &recomputed));
-  EXPECT_LT(recomputed, kept / 2);
+  for (const std::string& config : {test::tiny_config_json("llama", R"(, "attention_bias": true)"), test::tiny_config_json("qwen3")}) {
+    std::int64_t kept = 0, selective = 0, full = 0;
+    const std::vector<float> expected = gradients(*ctx, config, Recompute::kNone, &kept);
+    EXPECT_EQ(gradients(*ctx, config, Recompute::kSelective, &selective), expected);
+    EXPECT_EQ(gradients(*ctx, config, Recompute::kFull, &full), expected);
+    EXPECT_LT(selective, kept);
+    EXPECT_LT(full, kept / 2);
+    EXPECT_LT(full, selective);
+  }
 }
 
 TEST(TrainingStep, KeepsExactlyTheTensorsThatTheBackwardPassReads) {
   const auto ctx = make_cpu_context(1);
   std::int64_t saved = 0;
-  gradients(*ctx, test::tiny_config_json("qwen2"), false, &saved);
+  gradients(*ctx, test::tiny_config_json("qwen2"), Recompute::kNone, &saved);
   const std::int64_t tokens = 20, hidden = 24, qkv = 8 * 6, query = 4 * 6, intermediate = 40, layers = 3, heads = 4, vocab = 53;
   // A layer: the normed input and the sum with rstd (twice), qkv, attention's output and lse, gate_up and the activation.
   const std::int64_t layer = tokens * (4 * hidden + 2 + qkv + query + heads + 3 * intermediate);
   // The head: the last sum and rstd, the gradients of hidden state and weight.
   const std::int64_t head = tokens * (2 * hidden + 1) + vocab * hidden;
   EXPECT_EQ(saved, 4 * (layers * layer + head));
+  // Selective recompute makes the normed inputs and the activation again.
+  gradients(*ctx, test::tiny_config_json("qwen2"), Recompute::kSelective, &saved);
+  EXPECT_EQ(saved, 4 * (layers * (layer - tokens * (2 * hidden + intermediate)) + head));
+}
+
+TEST(TrainingStep, HoldsNoMoreThanItSaysThatItKeeps) {
+  const auto ctx = make_cpu_context(1);
+  test::TinyModel tiny = test::make_tiny_model(*ctx, test::tiny_config_json("qwen2"));
+  const Batch batch = make_batch();
+  const auto tokens = models::make_token_batch(*ctx, batch.ids, batch.positions, batch.lengths, 53);
+  tiny.store->begin_step();
+  tiny.store->begin_micro_batch(0);
+  const auto held_blocks = [&](Recompute recompute) {
+    tiny.runner->set_recompute(recompute);
+    const std::int64_t before = ctx->allocator().stats().bytes_in_use;
+    nn::Tape tape(*ctx);
+    nn::Pass pass{*ctx, *tiny.runner, &tape};
+    tiny.model->decode(pass, tokens);
+    return (ctx->allocator().stats().bytes_in_use - before) / 4096;
+  };
+  held_blocks(Recompute::kNone);  // makes the rotary table
+  // The allocator's smallest block is 4 KiB: one for each of a layer's tensors, and two for gate_up.
+  EXPECT_EQ(held_blocks(Recompute::kNone), 3 * 12);
+  EXPECT_EQ(held_blocks(Recompute::kSelective), 3 * 9);
 }
 
 TEST(TrainingStep, AccumulatedMicroBatchesFoldInOrder) {

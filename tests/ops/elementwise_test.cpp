@@ -81,6 +81,33 @@ TEST(Cast, RoundsToNearestEvenAndBack) {
   }
 }
 
+TEST(Float8, RoundsToTheNearestCodeTiesToEvenAndStaysFinite) {
+  std::vector<std::pair<float, std::uint8_t>> grid;  // codes of 0 to 448, ascending
+  for (unsigned code = 0; code < 0x7F; ++code) grid.emplace_back(f8e4m3_to_f32(static_cast<std::uint8_t>(code)), code);
+  auto values = random_values(4000, 7, 100.0);
+  for (const float small : random_values(2000, 8, 0.01)) values.push_back(small);
+  for (std::size_t i = 1; i < grid.size(); ++i) {
+    values.push_back(grid[i].first);
+    values.push_back((grid[i - 1].first + grid[i].first) / 2);
+  }
+  for (const float value : values) {
+    const float magnitude = std::fabs(value);
+    unsigned expected = 0x7E;
+    for (std::size_t i = 1; i < grid.size(); ++i) {
+      if (magnitude > grid[i].first) continue;
+      const float middle = (grid[i - 1].first + grid[i].first) / 2;
+      const bool is_upper = magnitude > middle || (magnitude == middle && grid[i].second % 2 == 0);
+      expected = is_upper ? grid[i].second : grid[i - 1].second;
+      break;
+    }
+    EXPECT_EQ(f32_to_f8e4m3(value) & 0x7F, expected) << value;
+    if (std::signbit(value)) EXPECT_GE(f32_to_f8e4m3(value), 0x80);
+  }
+  EXPECT_EQ(f32_to_f8e4m3(1e30F), 0x7E);
+  EXPECT_EQ(f32_to_f8e4m3(-HUGE_VALF), 0xFE);
+  EXPECT_EQ(f32_to_f8e4m3(NAN), 0x7F);
+}
+
 TEST(Cast, WidensFloat8AndRefusesIntegers) {
   std::vector<std::int8_t> codes;
   for (int code = -128; code < 128; ++code) codes.push_back(static_cast<std::int8_t>(code));

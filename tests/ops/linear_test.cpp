@@ -238,5 +238,62 @@ TEST(LinearInt8, EqualsItsOrderOfSumsAndTheReference) {
   }
 }
 
+std::vector<std::uint8_t> random_f8(std::int64_t count, std::uint64_t seed) {
+  std::vector<std::uint8_t> values;
+  for (const float value : random_values(count, seed, 50.0)) values.push_back(f32_to_f8e4m3(value));
+  return values;
+}
+
+TEST(LinearFp8, EqualsItsOrderOfSumsAndTheReference) {
+  std::vector<LinearCase> cases = kLinearCases;
+  cases.insert(cases.end(), kLargeLinearCases.begin(), kLargeLinearCases.end());
+  for (const LinearCase& c : cases) {
+    LinearData data(c);
+    if (c.M > 1) std::fill_n(data.x.begin(), c.K, 0.0F);  // a row of zeros
+    const std::vector<std::uint8_t> weight = random_f8(c.N * c.K, c.seed + 1);
+    std::vector<float> scales = random_values(c.N, c.seed + 2);
+    const auto run_fp8 = [&](const ExecContext& ctx) {
+      const Tensor x = strided(ctx, c.M, c.K, data.x);
+      const Tensor bias = device_tensor(ctx, {c.N}, data.bias);
+      Tensor out = strided(ctx, c.M, c.N, data.grad_out);
+      const Tensor stored = ops::to_device(ctx, Tensor::host_from(std::span<const std::uint8_t>(weight), {c.N, c.K}, DType::kF8E4M3));
+      ops::linear_fp8(ctx, x, stored, device_tensor(ctx, {c.N}, scales), &bias, out);
+      return values_of<float>(ctx, out);
+    };
+    const std::vector<float> ordered = ordered::linear_fp8(c.M, c.N, c.K, data.x.data(), weight.data(), scales.data(), data.bias.data());
+    for_each_cpu_variant([&](const ExecContext& ctx, const std::string& variant) {
+      EXPECT_EQ(first_difference(run_fp8(ctx), ordered), -1) << variant << " M " << c.M << " N " << c.N << " K " << c.K;
+    });
+    const auto reference = make_cpu_context(1, Backend::kReference);
+    const std::vector<float> expected = run_fp8(*reference);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      // As for int8: weights of about 50, scales and x of about 1.
+      const double scale = std::fabs(static_cast<double>(scales[i % static_cast<std::size_t>(c.N)]));
+      EXPECT_NEAR(ordered[i], expected[i], 50 * linear_tolerance(c.K) * (1 + scale) + 1e-6 * std::fabs(static_cast<double>(expected[i])));
+    }
+  }
+}
+
+TEST(LinearFp8, StaysWithinTheRoundingOfThreeBitsOfTheExactProduct) {
+  // Each factor is rounded by at most 2^-4 of itself: the errors of K products of about 1 add up like a random walk.
+  const std::int64_t M = 5, N = 32, K = 256;
+  const auto ctx = make_cpu_context(1);
+  const std::vector<float> x = random_values(M * K, 1), exact = random_values(N * K, 2);
+  std::vector<float> scales;
+  std::vector<std::uint8_t> weight;
+  for (std::int64_t n = 0; n < N; ++n) {
+    float largest = 0;
+    for (std::int64_t k = 0; k < K; ++k) largest = std::max(largest, std::fabs(exact[static_cast<std::size_t>(n * K + k)]));
+    scales.push_back(largest / kF8E4M3Max);
+    for (std::int64_t k = 0; k < K; ++k) weight.push_back(f32_to_f8e4m3(exact[static_cast<std::size_t>(n * K + k)] / scales.back()));
+  }
+  Tensor out = ctx->empty({M, N}), wanted = ctx->empty({M, N});
+  const Tensor stored = ops::to_device(*ctx, Tensor::host_from(std::span<const std::uint8_t>(weight), {N, K}, DType::kF8E4M3));
+  ops::linear_fp8(*ctx, device_tensor(*ctx, {M, K}, x), stored, device_tensor(*ctx, {N}, scales), nullptr, out);
+  ops::linear(*ctx, device_tensor(*ctx, {M, K}, x), device_tensor(*ctx, {N, K}, exact), nullptr, wanted);
+  const std::vector<float> found = values_of<float>(*ctx, out), expected = values_of<float>(*ctx, wanted);
+  for (std::size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], 4 * 0.04 * std::sqrt(static_cast<double>(K)));
+}
+
 }  // namespace
 }  // namespace r1::test

@@ -33,7 +33,7 @@ struct Case {
   const char* config = kTiny;
   StoreOptions options;
   std::int64_t num_micro_batches = 8;
-  bool recompute = false;
+  nn::RecomputeGranularity recompute = nn::RecomputeGranularity::kNone;
 };
 
 train::MicroBatch micro_batch(std::int64_t step, std::int64_t index) {
@@ -101,7 +101,7 @@ TEST(ParameterStore, GivesTheSameBytesWithEveryShardingOnOneRank) {
   const auto self = comm::make_self_communicator();
   const Outcome expected = train_two_steps(*ctx, *self, {});
   for (const Sharding sharding : kShardings) {
-    for (const bool recompute : {false, true}) {
+    for (const auto recompute : {nn::RecomputeGranularity::kNone, nn::RecomputeGranularity::kSelective, nn::RecomputeGranularity::kFull}) {
       for (const bool deterministic : {false, true}) {
         const Outcome outcome = train_two_steps(*ctx, *self, {kTiny, {sharding, OptimizerState::kAdamW, deterministic}, 8, recompute});
         EXPECT_EQ(outcome.weights, expected.weights);
@@ -115,7 +115,7 @@ TEST(ParameterStore, DoesAZero3StepOnTheGuardedDevice) {
   const auto plain = make_cpu_context(2);
   const auto guarded = test::make_guarded_context(2);
   const auto self = comm::make_self_communicator();
-  const Case zero3{kTiny, {Sharding::kZero3, OptimizerState::kAdamW, true}, 3, true};
+  const Case zero3{kTiny, {Sharding::kZero3, OptimizerState::kAdamW, true}, 3, nn::RecomputeGranularity::kFull};
   EXPECT_EQ(train_two_steps(*guarded, *self, zero3).weights, train_two_steps(*plain, *self, zero3).weights);
 }
 
@@ -123,9 +123,12 @@ TEST(ParameterStore, DoesAZero3StepOnTheGuardedDevice) {
 void gives_the_bytes_of_one_rank(const ExecContext& ctx, comm::Communicator& comm) {
   const auto self = comm::make_self_communicator();
   for (const std::int64_t num_micro_batches : {1, 5, 8}) {  // also fewer than ranks, and a round that is not full
-    const Outcome expected = train_two_steps(ctx, *self, {kTiny, {}, num_micro_batches, false});
+    const Outcome expected = train_two_steps(ctx, *self, {kTiny, {}, num_micro_batches});
     for (const Sharding sharding : kShardings) {
-      const Case test{kTiny, {sharding, OptimizerState::kAdamW, true}, num_micro_batches, num_micro_batches == 5};
+      const Case test{kTiny,
+                      {sharding, OptimizerState::kAdamW, true},
+                      num_micro_batches,
+                      num_micro_batches == 5 ? nn::RecomputeGranularity::kFull : nn::RecomputeGranularity::kNone};
       const Outcome outcome = train_two_steps(ctx, comm, test);
       EXPECT_EQ(outcome.weights, expected.weights) << num_micro_batches << " micro-batches on " << comm.world_size() << " ranks";
       EXPECT_EQ(outcome.norms, expected.norms);
@@ -159,8 +162,7 @@ void keeps_the_memory_and_traffic_that_zero_promises(const ExecContext& ctx, com
     for (const bool deterministic : {true, false}) {
       SCOPED_TRACE(testing::Message() << "sharding " << static_cast<int>(sharding) << " deterministic " << deterministic << " ranks "
                                       << ranks);
-      const Outcome outcome =
-          train_two_steps(ctx, comm, {kMedium, {sharding, OptimizerState::kAdamW, deterministic}, num_micro_batches, false});
+      const Outcome outcome = train_two_steps(ctx, comm, {kMedium, {sharding, OptimizerState::kAdamW, deterministic}, num_micro_batches});
       const StoreEstimate estimate = estimate_store(model->parameters(), {sharding, OptimizerState::kAdamW, deterministic},
                                                     comm.world_size(), static_cast<std::int64_t>(accumulation));
       const double per_parameter = static_cast<double>(outcome.memory.state()) / total;

@@ -28,8 +28,8 @@ TrainingShape training() {
   return shape;
 }
 
-double needed(TrainingShape shape, bool recompute, parallel::Sharding sharding) {
-  shape.gradient_checkpointing = recompute;
+double needed(TrainingShape shape, nn::RecomputeGranularity recompute, parallel::Sharding sharding) {
+  shape.recompute = recompute;
   shape.store.sharding = sharding;
   return plan_training(shape).needed();
 }
@@ -42,16 +42,30 @@ std::optional<Advice> advice_for(const TrainingShape& shape, double device_memor
 
 TEST(Advice, TakesRecomputeWhereThatIsEnough) {
   const TrainingShape shape = training();
-  const double with_recompute = needed(shape, true, parallel::Sharding::kReplicated);
+  const double with_recompute = needed(shape, nn::RecomputeGranularity::kFull, parallel::Sharding::kReplicated);
   const auto advice = advice_for(shape, with_recompute);
   ASSERT_TRUE(advice);
   EXPECT_THAT(advice->change, AllOf(HasSubstr("--gradient_checkpointing"), Not(HasSubstr("zero")), Not(HasSubstr("nodes"))));
   EXPECT_EQ(advice->needed, with_recompute);
 }
 
+TEST(Advice, RecomputesNoMoreThanIsNeeded) {
+  TrainingShape shape = training();
+  const double selective = needed(shape, nn::RecomputeGranularity::kSelective, parallel::Sharding::kReplicated);
+  ASSERT_LT(selective, needed(shape, nn::RecomputeGranularity::kNone, parallel::Sharding::kReplicated));
+  const auto advice = advice_for(shape, selective);
+  ASSERT_TRUE(advice);
+  EXPECT_EQ(advice->change, "--gradient_checkpointing true --recompute_granularity selective (hardly more computing)");
+  EXPECT_EQ(advice->needed, selective);
+  shape.recompute = nn::RecomputeGranularity::kSelective;
+  const auto more = advice_for(shape, selective - 1);
+  ASSERT_TRUE(more);
+  EXPECT_EQ(more->change, "--recompute_granularity full (a third more computing)");
+}
+
 TEST(Advice, AddsTheNextChangeWhereOneByteIsMissing) {
   const TrainingShape shape = training();
-  const double with_recompute = needed(shape, true, parallel::Sharding::kReplicated);
+  const double with_recompute = needed(shape, nn::RecomputeGranularity::kFull, parallel::Sharding::kReplicated);
   const auto advice = advice_for(shape, with_recompute - 1);
   ASSERT_TRUE(advice);
   EXPECT_LT(advice->needed, with_recompute);
@@ -61,7 +75,7 @@ TEST(Advice, AddsTheNextChangeWhereOneByteIsMissing) {
 TEST(Advice, HalvesMicroBatchesOfEverySizeAndTheirLabels) {
   // GRPO's micro-batches: the others are as large as the largest; halving that one alone would help nothing.
   TrainingShape shape = training();
-  shape.gradient_checkpointing = true;
+  shape.recompute = nn::RecomputeGranularity::kFull;
   shape.store.sharding = parallel::Sharding::kZero3;
   shape.labelled_tokens = 1024;
   shape.other_micro_batches = {{512, 512, 512, 500}, {512, 512}};
@@ -89,7 +103,7 @@ TEST(Advice, PlansMicroBatchesThatAreLargerThanTheFirst) {
 TEST(Advice, TakesFromTheRolloutsCacheBeforeItChangesTheTraining) {
   TrainingShape shape = training();
   shape.is_grpo = true;
-  shape.gradient_checkpointing = true;
+  shape.recompute = nn::RecomputeGranularity::kFull;
   shape.store.sharding = parallel::Sharding::kZero3;
   shape.rollout = {.num_sequences = 64, .prompt_length = 64, .max_model_len = 512, .kv_cache_bytes = 0, .device_memory = 0};
   const MemoryPlan plan = plan_training(shape);
@@ -105,7 +119,7 @@ TEST(Advice, TakesFromTheRolloutsCacheBeforeItChangesTheTraining) {
 TEST(Advice, TakesMoreNodesLastAndGivesUpWhenNothingHelps) {
   const TrainingShape shape = training();
   TrainingShape least = shape;
-  least.gradient_checkpointing = true;
+  least.recompute = nn::RecomputeGranularity::kFull;
   least.store.sharding = parallel::Sharding::kZero3;
   least.sequence_lengths = {512};
   const auto advice = advice_for(shape, plan_training(least).needed() - 1);

@@ -20,10 +20,13 @@ constexpr const char* kWide = R"({"model_type": "qwen2", "vocab_size": 6007, "hi
   "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 512,
   "tie_word_embeddings": true})";
 
+constexpr nn::RecomputeGranularity kGranularities[] = {nn::RecomputeGranularity::kNone, nn::RecomputeGranularity::kSelective,
+                                                       nn::RecomputeGranularity::kFull};
+
 struct Case {
   const char* config;
   parallel::Sharding sharding;
-  bool recompute;
+  nn::RecomputeGranularity recompute;
   std::int64_t accumulation = 2;
   bool deterministic = true;
 };
@@ -34,7 +37,7 @@ TrainingShape shape_of(const Case& test, int num_ranks) {
   shape.store = {test.sharding, parallel::OptimizerState::kAdamW, test.deterministic};
   shape.num_ranks = num_ranks;
   shape.num_threads = 1;
-  shape.gradient_checkpointing = test.recompute;
+  shape.recompute = test.recompute;
   shape.sequence_lengths = {72, 56};
   shape.micro_batches_per_rank = test.accumulation;
   return shape;
@@ -50,7 +53,7 @@ Measured train_for_real(const TrainingShape& shape, comm::Communicator& communic
   const auto model = models::make_model(shape.model);
   const auto store = parallel::make_parameter_store(*ctx, model->parameters(), communicator, shape.store);
   nn::UnitRunner runner(model->parameters(), *store);
-  runner.set_recompute(shape.gradient_checkpointing);
+  runner.set_recompute(shape.recompute);
   checkpoint::init_weights(*model, *store, {checkpoint::InitScheme::kScaled, 0.3, 1});
   train::MicroBatch batch;
   for (const std::int64_t length : shape.sequence_lengths) {
@@ -84,7 +87,7 @@ std::vector<Case> cases() {
   std::vector<Case> all;
   for (const char* config : {kDigits, kWide}) {
     for (const Sharding sharding : {Sharding::kReplicated, Sharding::kZero2, Sharding::kZero3}) {
-      for (const bool recompute : {false, true}) all.push_back({config, sharding, recompute});
+      for (const auto recompute : kGranularities) all.push_back({config, sharding, recompute});
     }
   }
   return all;
@@ -94,9 +97,9 @@ void expect_as_planned(const Case& test, comm::Communicator& communicator) {
   const TrainingShape shape = shape_of(test, communicator.world_size());
   const MemoryPlan plan = plan_training(shape);
   const Measured measured = train_for_real(shape, communicator);
-  EXPECT_NEAR(plan.allocated_peak / measured.peak, 1, 0.03)
-      << fmt::format("{} ranks, sharding {}, recompute {}: planned {}, taken {} ({})", communicator.world_size(),
-                     static_cast<int>(test.sharding), test.recompute, plan.allocated_peak, measured.peak, plan.peak_phase);
+  EXPECT_NEAR(plan.allocated_peak / measured.peak, 1, 0.03) << fmt::format(
+      "{} ranks, sharding {}, recompute {}: planned {}, taken {} ({})", communicator.world_size(), static_cast<int>(test.sharding),
+      static_cast<int>(test.recompute), plan.allocated_peak, measured.peak, plan.peak_phase);
   EXPECT_GE(plan.activations, 0);
   EXPECT_GE(plan.communication, 0);
   EXPECT_GE(plan.reuse, 0);

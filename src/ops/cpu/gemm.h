@@ -19,7 +19,7 @@ struct GemmOperand {
   const void* data = nullptr;
   std::int64_t stride = 0;
   Dense dense = Dense::kReduction;
-  DType dtype = DType::kF32;  // B with a dense reduction index may be bf16 or i8
+  DType dtype = DType::kF32;  // B with a dense reduction index may be bf16, f8_e4m3 or i8
 };
 
 struct GemmOutput {

@@ -24,6 +24,13 @@ R1_INLINE Vec load_as_f32(const std::int8_t* memory, std::int64_t count) {
   return load_i8(padded);
 }
 
+R1_INLINE Vec load_as_f32(const std::uint8_t* memory, std::int64_t count) {
+  if (count >= kLanes) return load_f8e4m3(memory);
+  std::uint8_t padded[kLanes] = {};
+  for (std::int64_t j = 0; j < count; ++j) padded[j] = memory[j];
+  return load_f8e4m3(padded);
+}
+
 /// How far ahead the rows are asked for: 16 streams at a time are more than the prefetchers follow well.
 inline constexpr std::int64_t kPrefetchBytes = 512;
 
@@ -72,6 +79,8 @@ inline void pack(const GemmOperand& operand, std::int64_t first, std::int64_t co
     pack_straight(straight_row(operand, k) + first, operand.stride, count, K, out, out_stride);
   } else if (operand.dtype == DType::kBF16) {
     pack_transposed(static_cast<const std::uint16_t*>(operand.data) + offset, operand.stride, count, K, out, out_stride);
+  } else if (operand.dtype == DType::kF8E4M3) {
+    pack_transposed(static_cast<const std::uint8_t*>(operand.data) + offset, operand.stride, count, K, out, out_stride);
   } else if (operand.dtype == DType::kI8) {
     pack_transposed(static_cast<const std::int8_t*>(operand.data) + offset, operand.stride, count, K, out, out_stride);
   } else {

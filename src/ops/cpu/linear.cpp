@@ -1,5 +1,8 @@
 #include "ops/linear.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/rows.h"
@@ -27,6 +30,30 @@ void sum_rows(const ExecContext& ctx, const Tensor& grad_out, float* sums, Accum
       std::max<std::int64_t>(kLanes, rows_worth_a_thread(M) / kLanes * kLanes));
 }
 
+/// Each row of x divided by its scale and rounded to e4m3, as f32 values [M, K]; the scales [M].
+struct RoundedRows {
+  Tensor values, scales;
+};
+
+RoundedRows round_rows_to_f8(const ExecContext& ctx, const Tensor& x) {
+  const std::int64_t K = x.dim(1);
+  RoundedRows result{ctx.empty(x.shape()), ctx.empty({x.dim(0)})};
+  ctx.threads().parallel_for(
+      x.dim(0),
+      [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t m = begin; m < end; ++m) {
+          const float* input = row(x, m);
+          float largest = 0;
+          for (std::int64_t k = 0; k < K; ++k) largest = std::max(largest, std::fabs(input[k]));
+          const float scale = largest > 0 ? largest / kF8E4M3Max : 1.0F;
+          for (std::int64_t k = 0; k < K; ++k) row(result.values, m)[k] = f8e4m3_to_f32(f32_to_f8e4m3(input[k] / scale));
+          raw<float>(result.scales)[m] = scale;
+        }
+      },
+      rows_worth_a_thread(8 * K));
+  return result;
+}
+
 }  // namespace
 
 void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
@@ -40,6 +67,26 @@ void linear_int8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, 
         .stride = out.row_stride(),
         .bias = bias != nullptr ? raw<float>(*bias) : nullptr,
         .scales = raw<float>(scales)});
+}
+
+void linear_fp8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out) {
+  const RoundedRows rounded = round_rows_to_f8(ctx, x);
+  gemm(ctx, x.dim(0), weight.dim(0), x.dim(1), operand(rounded.values, Dense::kReduction), operand(weight, Dense::kReduction),
+       {.data = raw<float>(out), .stride = out.row_stride(), .scales = raw<float>(scales)});
+  const std::int64_t N = weight.dim(0);
+  ctx.threads().parallel_for(
+      x.dim(0),
+      [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t m = begin; m < end; ++m) {
+          float* result = row(out, m);
+          const Vec scale = broadcast(raw<float>(rounded.scales)[m]);
+          for_each_vec(N, [&](std::int64_t n, auto io) {
+            const Vec scaled = mul(io.load(result + n), scale);
+            io.store(result + n, bias != nullptr ? add(scaled, io.load(raw<float>(*bias) + n)) : scaled);
+          });
+        }
+      },
+      rows_worth_a_thread(N));
 }
 
 void linear_backward_input(const ExecContext& ctx, const Tensor& grad_out, const Tensor& weight, Tensor& grad_x, Accumulate accumulate) {

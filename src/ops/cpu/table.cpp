@@ -6,6 +6,7 @@ const OpTable& table() {
   static const OpTable entries{
       .linear = R1_CPU_NAMESPACE::linear,
       .linear_int8 = R1_CPU_NAMESPACE::linear_int8,
+      .linear_fp8 = R1_CPU_NAMESPACE::linear_fp8,
       .linear_backward_input = R1_CPU_NAMESPACE::linear_backward_input,
       .linear_backward_weight = R1_CPU_NAMESPACE::linear_backward_weight,
       .rms_norm = R1_CPU_NAMESPACE::rms_norm,

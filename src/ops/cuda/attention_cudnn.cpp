@@ -74,6 +74,19 @@ std::string misfit(std::span<const Buffer> buffers, const AttentionHeads& heads)
   return {};
 }
 
+/// The device's graph of that shape, made at its first use.
+const Device::Graph& graph_of(Device& device, const SdpaShape& shape) {
+  auto found = device.graphs.find(shape);
+  if (found != device.graphs.end()) return found->second;
+  Device::Graph made;
+  made.graph = make_sdpa_graph(device.handle, shape, made.problem);
+  if (made.graph == nullptr) {
+    log::warning("attention{}: cuDNN does not serve {} heads over {} of {} ({}): our own kernels are used",
+                 shape.is_backward ? " backward" : "", shape.num_attention_heads, shape.num_key_value_heads, shape.head_dim, made.problem);
+  }
+  return device.graphs.emplace(shape, std::move(made)).first->second;
+}
+
 /// Empty, or why cuDNN does not serve this call.
 std::string run_sdpa(const ExecContext& ctx, SdpaShape shape, std::span<const Buffer> buffers, const Tensor& cu_seqlens,
                      const AttentionHeads& heads) {
@@ -83,8 +96,16 @@ std::string run_sdpa(const ExecContext& ctx, SdpaShape shape, std::span<const Bu
   const std::int64_t num_tokens = buffers.front().tensor->dim(0), num_sequences = cu_seqlens.dim(0) - 1;
   const SdpaGroups groups = sdpa_groups(num_sequences, heads.longest_sequence > 0 ? heads.longest_sequence : num_tokens,
                                         heads.num_attention_heads, shape.is_backward);
-  if (groups.score_bytes > kSdpaLargestBytes) return fmt::format("gradients of scores of {} bytes", groups.score_bytes);
-  shape.num_sequences = groups.sequences;
+  if (groups.score_bytes > kSdpaLargestBytes) {
+    static std::once_flag said;
+    std::call_once(said, [&] {
+      log::warning(
+          "attention backward: sequences of {} tokens with {} heads are too long for cuDNN's deterministic pass: our own kernels, "
+          "which are slower, are used for such",
+          groups.longest, heads.num_attention_heads);
+    });
+    return fmt::format("gradients of scores of {} bytes", groups.score_bytes);
+  }
   shape.longest_sequence = groups.longest;
   shape.num_attention_heads = heads.num_attention_heads;
   shape.num_key_value_heads = heads.num_key_value_heads;
@@ -97,37 +118,34 @@ std::string run_sdpa(const ExecContext& ctx, SdpaShape shape, std::span<const Bu
   if (place == devices->by_index.end()) place = devices->by_index.emplace(index, open_device(index)).first;
   Device& device = place->second;
   if (!device.problem.empty()) return device.problem;
-  auto found = device.graphs.find(shape);
-  if (found == device.graphs.end()) {
-    Device::Graph made;
-    made.graph = make_sdpa_graph(device.handle, shape, made.problem);
-    if (made.graph == nullptr) {
-      log::warning("attention{}: cuDNN does not serve {} heads over {} of {} ({}): our own kernels are used",
-                   shape.is_backward ? " backward" : "", shape.num_attention_heads, shape.num_key_value_heads, shape.head_dim,
-                   made.problem);
-    }
-    found = device.graphs.emplace(shape, std::move(made)).first;
+  std::vector<SdpaGraph*> graphs;
+  std::int64_t workspace_bytes = 1;
+  for (const std::int64_t size : groups.sizes) {
+    shape.num_sequences = size;
+    const Device::Graph& made = graph_of(device, shape);
+    if (made.graph == nullptr) return made.problem;
+    graphs.push_back(made.graph.get());
+    workspace_bytes = std::max(workspace_bytes, made.graph->workspace_bytes());
   }
-  if (found->second.graph == nullptr) return found->second.problem;
-  SdpaGraph& graph = *found->second.graph;
 
   std::vector<std::int64_t> token_strides;
   for (const Buffer& buffer : buffers) token_strides.push_back(buffer.tensor->row_stride());
-  const std::int64_t borders = groups.padded() + 1;
+  const std::int64_t borders = num_sequences + 1;
   Tensor offsets = ctx.empty({static_cast<std::int64_t>(buffers.size()), borders}, DType::kI32),
-         lengths = ctx.empty({borders}, DType::kI32);
-  attention_offsets(ctx, cu_seqlens, token_strides, groups.padded(), offsets, lengths);
-  const Tensor workspace = ctx.empty({std::max<std::int64_t>(1, graph.workspace_bytes())}, DType::kU8);
+         lengths = ctx.empty({num_sequences}, DType::kI32);
+  attention_offsets(ctx, cu_seqlens, token_strides, offsets, lengths);
+  const Tensor workspace = ctx.empty({workspace_bytes}, DType::kU8);
   if (const cudnnStatus_t status = cudnnSetStream(device.handle, stream); status != CUDNN_STATUS_SUCCESS)
     fail(ErrorKind::kInternal, "attention: cuDNN's stream: {}", cudnnGetErrorString(status));
-  for (std::int64_t first = 0; first < groups.padded(); first += groups.sequences) {
+  std::int64_t first = 0;
+  for (std::size_t g = 0; g < graphs.size(); first += groups.sizes[g++]) {
     SdpaBuffers addresses;
     addresses.lengths = raw<std::int32_t>(lengths) + first;
     for (std::size_t i = 0; i < buffers.size(); ++i) {
       addresses.address[buffers[i].number] = RawAccess::data(*buffers[i].tensor);
       addresses.offsets[buffers[i].number] = raw<std::int32_t>(offsets) + static_cast<std::int64_t>(i) * borders + first;
     }
-    const std::string problem = graph.run(device.handle, addresses, RawAccess::data(workspace));
+    const std::string problem = graphs[g]->run(device.handle, addresses, RawAccess::data(workspace));
     if (!problem.empty()) fail(ErrorKind::kInternal, "attention: cuDNN: {}", problem);
   }
   return {};

@@ -8,15 +8,14 @@ namespace r1::ops::R1_CUDA_NAMESPACE {
 
 using namespace kernels;
 
-void attention_offsets(const ExecContext& ctx, const Tensor& cu_seqlens, std::span<const std::int64_t> token_strides,
-                       std::int64_t num_padded, Tensor& offsets, Tensor& lengths) {
+void attention_offsets(const ExecContext& ctx, const Tensor& cu_seqlens, std::span<const std::int64_t> token_strides, Tensor& offsets,
+                       Tensor& lengths) {
   R1_ASSERT(token_strides.size() <= kMaxAttentionBuffers, "attention has at most nine buffers");
   TokenStrides strides{};
   strides.count = static_cast<int>(token_strides.size());
   for (std::size_t i = 0; i < token_strides.size(); ++i) strides.elements[i] = static_cast<int>(token_strides[i]);
-  launch(ctx, "attention_offsets", attention_offsets_kernel, {blocks_for(num_padded + 1, 256)}, 256, 0, device_pointer<int>(cu_seqlens),
-         static_cast<int>(cu_seqlens.dim(0)) - 1, static_cast<int>(num_padded), strides, device_pointer<int>(offsets),
-         device_pointer<int>(lengths));
+  launch(ctx, "attention_offsets", attention_offsets_kernel, {blocks_for(cu_seqlens.dim(0), 256)}, 256, 0, device_pointer<int>(cu_seqlens),
+         static_cast<int>(cu_seqlens.dim(0)) - 1, strides, device_pointer<int>(offsets), device_pointer<int>(lengths));
 }
 
 }  // namespace r1::ops::R1_CUDA_NAMESPACE

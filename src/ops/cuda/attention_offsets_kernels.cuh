@@ -13,15 +13,17 @@ struct TokenStrides {
   int elements[kMaxAttentionBuffers];
 };
 
-/// offsets[buffer][s] = cu_seqlens[s] * stride of the buffer, lengths[s] = tokens of sequence s. Sequences behind the last one are
-/// empty: num_padded ≥ num_sequences. One thread for each of the num_padded + 1 borders.
+/// offsets[buffer][s] = cu_seqlens[s] * stride of the buffer, lengths[s] = tokens of sequence s. One thread for each of the
+/// num_sequences + 1 borders.
 [[maybe_unused]] static __global__ void __launch_bounds__(256)
-    attention_offsets_kernel(const int* cu_seqlens, int num_sequences, int num_padded, TokenStrides strides, int* offsets, int* lengths) {
+    attention_offsets_kernel(const int* cu_seqlens, int num_sequences, TokenStrides strides, int* offsets, int* lengths) {
   const int s = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (s > num_padded) return;
-  const int begin = load(cu_seqlens + (s < num_sequences ? s : num_sequences));
-  for (int buffer = 0; buffer < strides.count; ++buffer) store(offsets + buffer * (num_padded + 1) + s, begin * strides.elements[buffer]);
-  if (s < num_padded) store(lengths + s, s < num_sequences ? load(cu_seqlens + s + 1) - begin : 0);
+  if (s > num_sequences) return;
+  const int begin = load(cu_seqlens + s);
+  for (int buffer = 0; buffer < strides.count; ++buffer) {
+    store(offsets + buffer * (num_sequences + 1) + s, begin * strides.elements[buffer]);
+  }
+  if (s < num_sequences) store(lengths + s, load(cu_seqlens + s + 1) - begin);
 }
 
 }  // namespace r1::ops::kernels

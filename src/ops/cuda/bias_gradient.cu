@@ -23,7 +23,7 @@ void bias_gradient(const ExecContext& ctx, const Tensor& grad_out, Tensor& grad_
     });
   });
   with_storage("linear_backward_weight", grad_bias, [&]<typename B>(B) {
-    with_width<float>(num_columns % kVectorWidth<float> == 0, [&](auto width) {
+    with_width<float>(num_columns % kVectorWidth<float> == 0 && is_at_16_bytes(grad_bias), [&](auto width) {
       launch(ctx, "bias_gradient", sum_parts_kernel<B, width>, {blocks_for(num_columns, kWarp * width)}, 256, 0, parts, num_parts,
              num_columns, device_pointer<B>(grad_bias), accumulate == Accumulate::kYes);
     });

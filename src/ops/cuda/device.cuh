@@ -87,6 +87,20 @@ __device__ __forceinline__ void from_float(float value, f16& result) {
 #endif
 }
 
+// Round to nearest, ties to even; finite values stay within 448. NaN becomes 0x7F.
+__device__ __forceinline__ void from_float(float value, f8e4m3& result) {
+  const unsigned bits = __float_as_uint(value), sign = (bits >> 24) & 0x80u, magnitude = bits & 0x7FFFFFFFu;
+  unsigned code = 0;
+  if (magnitude > 0x43E00000u) {  // 448
+    code = 0x7Eu;
+  } else if (magnitude >= 0x3C800000u) {
+    code = (magnitude - 0x3C000000u + 0x7FFFFu + ((magnitude >> 20) & 1u)) >> 20;
+  } else {  // subnormal: adding 2^14 puts the last place at 2^-9
+    code = __float_as_uint(__fadd_rn(__uint_as_float(magnitude), 16384.0f)) - 0x46800000u;
+  }
+  result.bits = static_cast<unsigned char>(magnitude > 0x7F800000u ? 0x7Fu : sign | code);
+}
+
 // ---- Access to global memory. Every access of a kernel is one of these, so that the emulation sees it.
 
 template <typename T>

@@ -12,8 +12,8 @@ using namespace kernels;
 
 namespace {
 
-LaunchGrid grid_of(index_t num_rows, index_t pieces) {
-  return {blocks_for(pieces, 256), static_cast<unsigned>(std::min<index_t>(num_rows, 65535))};
+LaunchGrid grid_of(index_t num_rows, index_t length, index_t width) {
+  return {blocks_for(length, 256 * width), static_cast<unsigned>(std::min<index_t>(num_rows, 65535))};
 }
 
 /// Bytes of the rows as units of 16, 8, 4, 2 or 1.
@@ -44,10 +44,33 @@ void move_rows(const ExecContext& ctx, const char* op, const Tensor& x, const Te
   }
   with_unit(bits, [&]<typename Unit>(Unit) {
     constexpr auto size = static_cast<index_t>(sizeof(Unit));
-    launch(ctx, op, move_rows_kernel<Unit>, grid_of(num_rows, row_bytes / size), 256, 0, reinterpret_cast<const Unit*>(RawAccess::data(x)),
+    launch(ctx, op, move_rows_kernel<Unit>, grid_of(num_rows, row_bytes, size), 256, 0, reinterpret_cast<const Unit*>(RawAccess::data(x)),
            x_stride / size, x_rows ? device_pointer<int>(*x_rows) : nullptr, reinterpret_cast<Unit*>(RawAccess::data(out)),
            out_stride / size, out_rows ? device_pointer<int>(*out_rows) : nullptr, num_rows, row_bytes / size);
   });
+}
+
+/// Without gaps: 16 bytes at a time, and what is left after them in its own units.
+void move_bytes(const ExecContext& ctx, const char* op, const Tensor& x, Tensor& out) {
+  constexpr std::size_t kWhole = sizeof(uint4);
+  const std::size_t bytes = x.num_bytes();
+  auto* from = reinterpret_cast<char*>(RawAccess::data(x));
+  auto* to = reinterpret_cast<char*>(RawAccess::data(out));
+  note_device_range(from, bytes);
+  note_device_range(to, bytes);
+  const auto addresses = reinterpret_cast<std::uintptr_t>(from) | reinterpret_cast<std::uintptr_t>(to);
+  const auto move = [&](std::size_t begin, std::size_t count) {
+    if (count == 0) return;
+    with_unit(addresses | begin | count, [&]<typename Unit>(Unit) {
+      const auto units = static_cast<index_t>(count / sizeof(Unit));
+      launch(ctx, op, move_rows_kernel<Unit>, grid_of(1, units, 1), 256, 0, reinterpret_cast<const Unit*>(from + begin), units,
+             static_cast<const int*>(nullptr), reinterpret_cast<Unit*>(to + begin), units, static_cast<const int*>(nullptr), index_t{1},
+             units);
+    });
+  };
+  const std::size_t whole = addresses % kWhole == 0 ? bytes / kWhole * kWhole : 0;
+  move(0, whole);
+  move(whole, bytes - whole);
 }
 
 }  // namespace
@@ -55,9 +78,10 @@ void move_rows(const ExecContext& ctx, const char* op, const Tensor& x, const Te
 void fill(const ExecContext& ctx, Tensor& x, float value) {
   if (x.num_elements() == 0) return;
   const auto run = [&]<typename T>(T) {
-    const Rows<T> rows(x);
-    with_width<T>(rows.is_vectorisable(), [&](auto width) {
-      launch(ctx, "fill", fill_kernel<T, width>, grid_of(rows.count, rows.length / width), 256, 0, rows.data, rows.stride, rows.count,
+    Rows<T> rows(x);
+    join_rows(rows);
+    with_width<T>(rows.is_aligned(), [&](auto width) {
+      launch(ctx, "fill", fill_kernel<T, width>, grid_of(rows.count, rows.length, width), 256, 0, rows.data, rows.stride, rows.count,
              rows.length, value);
     });
   };
@@ -70,16 +94,19 @@ void fill(const ExecContext& ctx, Tensor& x, float value) {
   }
   note_device_range(RawAccess::data(x), bytes);
   const auto words = static_cast<index_t>(bytes / 4);
-  launch(ctx, "fill", fill_kernel<float, 1>, grid_of(1, words), 256, 0, reinterpret_cast<float*>(RawAccess::data(x)), words, index_t{1},
-         words, 0.0F);
+  with_width<float>(reinterpret_cast<std::uintptr_t>(RawAccess::data(x)) % 16 == 0, [&](auto width) {
+    launch(ctx, "fill", fill_kernel<float, width>, grid_of(1, words, width), 256, 0, reinterpret_cast<float*>(RawAccess::data(x)), words,
+           index_t{1}, words, 0.0F);
+  });
 }
 
 void add(const ExecContext& ctx, const Tensor& a, const Tensor& b, Tensor& out) {
   if (a.num_elements() == 0) return;
   with_storage("add", a, [&]<typename T>(T) {
-    const Rows<T> left(a), right(b), result(out);
-    with_width<T>(left.is_vectorisable() && right.is_vectorisable() && result.is_vectorisable(), [&](auto width) {
-      launch(ctx, "add", add_kernel<T, width>, grid_of(left.count, left.length / width), 256, 0, left.data, left.stride, right.data,
+    Rows<T> left(a), right(b), result(out);
+    join_rows(left, right, result);
+    with_width<T>(left.is_aligned() && right.is_aligned() && result.is_aligned(), [&](auto width) {
+      launch(ctx, "add", add_kernel<T, width>, grid_of(left.count, left.length, width), 256, 0, left.data, left.stride, right.data,
              right.stride, result.data, result.stride, left.count, left.length);
     });
   });
@@ -88,15 +115,17 @@ void add(const ExecContext& ctx, const Tensor& a, const Tensor& b, Tensor& out) 
 void scale(const ExecContext& ctx, Tensor& x, float factor) {
   if (x.num_elements() == 0) return;
   with_storage("scale", x, [&]<typename T>(T) {
-    const Rows<T> rows(x);
-    with_width<T>(rows.is_vectorisable(), [&](auto width) {
-      launch(ctx, "scale", scale_kernel<T, width>, grid_of(rows.count, rows.length / width), 256, 0, rows.data, rows.stride, rows.count,
+    Rows<T> rows(x);
+    join_rows(rows);
+    with_width<T>(rows.is_aligned(), [&](auto width) {
+      launch(ctx, "scale", scale_kernel<T, width>, grid_of(rows.count, rows.length, width), 256, 0, rows.data, rows.stride, rows.count,
              rows.length, factor);
     });
   });
 }
 
 void copy(const ExecContext& ctx, const Tensor& x, Tensor& out) {
+  if (x.is_contiguous() && out.is_contiguous()) return move_bytes(ctx, "copy", x, out);
   move_rows(ctx, "copy", x, nullptr, out, nullptr, x.shape().rank() == 0 ? 1 : x.dim(0));
 }
 
@@ -128,8 +157,12 @@ void cast(const ExecContext& ctx, const Tensor& x, Tensor& out) {
   const index_t count = x.num_elements();
   if (count == 0) return;
   const auto run = [&]<typename From, typename To>(From, To) {
-    launch(ctx, "cast", cast_kernel<From, To>, {blocks_for(count, 256 * 8)}, 256, 0, device_pointer<From>(x), device_pointer<To>(out),
-           count);
+    const auto convert = [&](auto width) {
+      launch(ctx, "cast", cast_kernel<From, To, width>, {blocks_for(count, 256 * width)}, 256, 0, device_pointer<From>(x),
+             device_pointer<To>(out), count);
+    };
+    if (is_at_16_bytes(x) && is_at_16_bytes(out)) return convert(std::integral_constant<int, 8>{});
+    convert(std::integral_constant<int, 1>{});
   };
   const DType from = x.dtype(), to = out.dtype();
   if (from == to) return copy(ctx, x, out);

@@ -7,56 +7,63 @@
 
 namespace r1::ops::kernels {
 
+/// body(width) once for kWidth elements at i, or for each of those that a row has left.
+template <int kWidth, typename Body>
+__device__ __forceinline__ void with_rest_of_row(index_t i, index_t length, Body&& body) {
+  if (i + kWidth <= length) {
+    body.template operator()<kWidth>(i);
+  } else {
+    for (; i < length; ++i) body.template operator()<1>(i);
+  }
+}
+
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(256) fill_kernel(T* x, index_t stride, index_t num_rows, index_t length, float value) {
-  const index_t i = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
-  if (i >= length) return;
-  Floats<kWidth> values;
+  const index_t first = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
+  for (index_t row = blockIdx.y; row < num_rows; row += gridDim.y) {
+    with_rest_of_row<kWidth>(first, length, [&]<int kCount>(index_t i) {
+      Floats<kCount> values;
 #pragma unroll
-  for (int k = 0; k < kWidth; ++k) values.v[k] = value;
-  for (index_t row = blockIdx.y; row < num_rows; row += gridDim.y) store_floats(x + row * stride + i, values);
+      for (int k = 0; k < kCount; ++k) values.v[k] = value;
+      store_floats(x + row * stride + i, values);
+    });
+  }
 }
 
 /// out = a + b; out may alias either.
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(256)
     add_kernel(const T* a, index_t a_stride, const T* b, index_t b_stride, T* out, index_t out_stride, index_t num_rows, index_t length) {
-  const index_t i = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
-  if (i >= length) return;
+  const index_t first = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   for (index_t row = blockIdx.y; row < num_rows; row += gridDim.y) {
-    Floats<kWidth> values = load_floats<kWidth>(a + row * a_stride + i);
-    const Floats<kWidth> added = load_floats<kWidth>(b + row * b_stride + i);
+    with_rest_of_row<kWidth>(first, length, [&]<int kCount>(index_t i) {
+      Floats<kCount> values = load_floats<kCount>(a + row * a_stride + i);
+      const Floats<kCount> added = load_floats<kCount>(b + row * b_stride + i);
 #pragma unroll
-    for (int k = 0; k < kWidth; ++k) values.v[k] += added.v[k];
-    store_floats(out + row * out_stride + i, values);
+      for (int k = 0; k < kCount; ++k) values.v[k] += added.v[k];
+      store_floats(out + row * out_stride + i, values);
+    });
   }
 }
 
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(256) scale_kernel(T* x, index_t stride, index_t num_rows, index_t length, float factor) {
-  const index_t i = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
-  if (i >= length) return;
+  const index_t first = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   for (index_t row = blockIdx.y; row < num_rows; row += gridDim.y) {
-    Floats<kWidth> values = load_floats<kWidth>(x + row * stride + i);
+    with_rest_of_row<kWidth>(first, length, [&]<int kCount>(index_t i) {
+      Floats<kCount> values = load_floats<kCount>(x + row * stride + i);
 #pragma unroll
-    for (int k = 0; k < kWidth; ++k) values.v[k] *= factor;
-    store_floats(x + row * stride + i, values);
+      for (int k = 0; k < kCount; ++k) values.v[k] *= factor;
+      store_floats(x + row * stride + i, values);
+    });
   }
 }
 
-/// out = x in another storage type. Eight elements a thread, the last ones singly.
-template <typename From, typename To>
+/// out = x in another storage type. kWidth elements a thread, the last ones singly.
+template <typename From, typename To, int kWidth>
 __global__ void __launch_bounds__(256) cast_kernel(const From* x, To* out, index_t count) {
-  const index_t i = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * 8;
-  if (i + 8 <= count) {
-    store_floats(out + i, load_floats<8>(x + i));
-    return;
-  }
-  for (index_t k = i; k < count; ++k) {
-    To value;
-    from_float(to_float(load(x + k)), value);
-    store(out + k, value);
-  }
+  const index_t first = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
+  with_rest_of_row<kWidth>(first, count, [&]<int kCount>(index_t i) { store_floats(out + i, load_floats<kCount>(x + i)); });
 }
 
 /// A piece of bytes to move: 16 at a time, or single elements of 1, 2, 4 or 8 bytes.

@@ -43,8 +43,8 @@ void copy_to_device(const ExecContext& ctx, void* device, const void* host, std:
 template <typename... Parameters, typename... Arguments>
 void launch(const ExecContext& ctx, const char* name, void (*kernel)(Parameters...), LaunchGrid grid, unsigned num_threads,
             std::size_t shared_bytes, Arguments... arguments) {
-  // More than 48 KiB a block have to be asked for.
-  if (shared_bytes > (48U << 10)) {
+  // More than 48 KiB a block, the kernel's own variables included, have to be asked for.
+  if (shared_bytes > (40U << 10)) {
     cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                          static_cast<int>(shared_bytes));
   }

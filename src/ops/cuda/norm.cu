@@ -57,10 +57,11 @@ void rms_norm_backward(const ExecContext& ctx, const Tensor& grad_out, const Ten
       });
     }
     with_storage(op, grad_weight, [&]<typename W>(W) {
-      with_width<float>(hidden_size % kVectorWidth<float> == 0, [&](auto columns) {  // the parts are f32; a bf16 out takes 8 bytes of them
-        launch(ctx, op, sum_parts_kernel<W, columns>, {blocks_for(hidden_size, kWarp * columns)}, 256, 0, parts.data, num_parts,
-               hidden_size, device_pointer<W>(grad_weight), accumulate_weight == Accumulate::kYes);
-      });
+      with_width<float>(hidden_size % kVectorWidth<float> == 0 && is_at_16_bytes(grad_weight),
+                        [&](auto columns) {  // the parts are f32; a bf16 out takes 8 bytes of them
+                          launch(ctx, op, sum_parts_kernel<W, columns>, {blocks_for(hidden_size, kWarp * columns)}, 256, 0, parts.data,
+                                 num_parts, hidden_size, device_pointer<W>(grad_weight), accumulate_weight == Accumulate::kYes);
+                        });
     });
   });
 }

@@ -22,6 +22,9 @@ T* device_pointer(const Tensor& tensor) {
   return pointer;
 }
 
+/// Whether the first element lies at a multiple of 16 bytes: a packed parameter may begin anywhere.
+inline bool is_at_16_bytes(const Tensor& tensor) { return reinterpret_cast<std::uintptr_t>(RawAccess::data(tensor)) % 16 == 0; }
+
 /// The tensor as rows of dense elements; a scalar is one row of one element.
 template <typename T>
 struct Rows {
@@ -34,12 +37,27 @@ struct Rows {
   T* data = nullptr;
   index_t count = 0, length = 0, stride = 0;
 
-  /// Every row begins at a multiple of 16 bytes and consists of whole 16-byte pieces. True for an absent tensor.
-  bool is_vectorisable() const {
+  bool has_gaps() const { return count > 1 && stride != length; }
+  /// Every row begins at a multiple of 16 bytes: for kernels that take the rest of a row one by one. True for an absent tensor.
+  bool is_aligned() const {
     constexpr index_t width = 16 / static_cast<index_t>(sizeof(T));
-    return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && length % width == 0 && (stride % width == 0 || count <= 1);
+    return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && (stride % width == 0 || count <= 1);
   }
+  /// Every row begins at a multiple of 16 bytes and consists of whole 16-byte pieces. True for an absent tensor.
+  bool is_vectorisable() const { return is_aligned() && length % (16 / static_cast<index_t>(sizeof(T))) == 0; }
 };
+
+/// Tensors of one shape as one row each when none has gaps: a flat buffer is no column of single elements.
+template <typename... T>
+void join_rows(Rows<T>&... tensors) {
+  if ((tensors.has_gaps() || ...)) return;
+  const auto join = [](auto& rows) {
+    rows.length *= rows.count;
+    rows.stride = rows.length;
+    rows.count = 1;
+  };
+  (join(tensors), ...);
+}
 
 /// body(T{}) with the storage type of the tensor. Throws Error(kDType).
 template <typename Body>

@@ -1,5 +1,9 @@
 #include "ops/linear.h"
 
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
 #include "ops/reference/float_types.h"
 #include "ops/reference/kernels.h"
 
@@ -46,6 +50,29 @@ void linear_int8(const ExecContext&, const Tensor& x, const Tensor& weight, cons
         double sum = 0;
         for (std::int64_t k = 0; k < x.dim(1); ++k) sum += widened(row<T>(x, m)[k]) * static_cast<double>(row<std::int8_t>(weight, n)[k]);
         sum *= widened(raw<T>(scales)[n]);
+        if (bias != nullptr) sum += widened(raw<T>(*bias)[n]);
+        row<T>(out, m)[n] = static_cast<T>(sum);
+      }
+    }
+  });
+}
+
+void linear_fp8(const ExecContext&, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out) {
+  const std::int64_t K = x.dim(1);
+  with_float_type(x, [&]<typename T>(T) {
+    std::vector<double> rounded(static_cast<std::size_t>(K));
+    for (std::int64_t m = 0; m < x.dim(0); ++m) {
+      const T* input = row<T>(x, m);
+      float largest = 0;
+      for (std::int64_t k = 0; k < K; ++k) largest = std::max(largest, std::fabs(static_cast<float>(input[k])));
+      const float x_scale = largest > 0 ? largest / kF8E4M3Max : 1.0F;
+      for (std::int64_t k = 0; k < K; ++k)
+        rounded[static_cast<std::size_t>(k)] = f8e4m3_to_f32(f32_to_f8e4m3(static_cast<float>(input[k]) / x_scale));
+      for (std::int64_t n = 0; n < weight.dim(0); ++n) {
+        double sum = 0;
+        for (std::int64_t k = 0; k < K; ++k)
+          sum += rounded[static_cast<std::size_t>(k)] * double{f8e4m3_to_f32(row<std::uint8_t>(weight, n)[k])};
+        sum *= widened(raw<T>(scales)[n]) * double{x_scale};
         if (bias != nullptr) sum += widened(raw<T>(*bias)[n]);
         row<T>(out, m)[n] = static_cast<T>(sum);
       }

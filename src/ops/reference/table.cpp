@@ -6,6 +6,7 @@ const OpTable& reference_table() {
   static const OpTable entries{
       .linear = reference::linear,
       .linear_int8 = reference::linear_int8,
+      .linear_fp8 = reference::linear_fp8,
       .linear_backward_input = reference::linear_backward_input,
       .linear_backward_weight = reference::linear_backward_weight,
       .rms_norm = reference::rms_norm,

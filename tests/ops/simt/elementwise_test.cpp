@@ -40,6 +40,32 @@ TEST(SimtElementwise, FillsAddsAndScalesRowsWithAStride) {
   }
 }
 
+// A flat buffer of parameters or gradients is one row: whole pieces of 16 bytes a thread, and only its last elements one by one.
+TEST(SimtElementwise, TakesFlatBuffersInWholePieces) {
+  for (const DType dtype : kStorageTypes) {
+    const std::int64_t count = 20'003, per_thread = dtype == DType::kF32 ? 4 : 8;
+    const auto values = rounded(random_values(count, 5), dtype);
+    const auto ctx = make_simt_context();
+    const Tensor x = stored_tensor(*ctx, {count}, values, dtype);
+    Tensor sum = stored_tensor(*ctx, {count}, values, dtype), copied = ctx->empty({count}, dtype), filled = ctx->empty({count}, dtype);
+    const auto threads_of = [&](const std::function<void()>& op) {
+      const std::int64_t before = simt::launch_stats().threads;
+      ops::OpScope scope(*ctx, "elementwise test");
+      op();
+      return simt::launch_stats().threads - before;
+    };
+    const std::int64_t most = count / per_thread + 2 * 256;
+    EXPECT_LE(threads_of([&] { simt_table().add(*ctx, sum, x, sum); }), most);
+    EXPECT_LE(threads_of([&] { simt_table().copy(*ctx, x, copied); }), most);
+    EXPECT_LE(threads_of([&] { simt_table().fill(*ctx, filled, 3); }), most);
+    EXPECT_LE(threads_of([&] { simt_table().scale(*ctx, filled, 2); }), most);
+    const std::vector<float> sums = floats_of(*ctx, sum);
+    for (std::size_t i = 0; i < values.size(); ++i) ASSERT_EQ(sums[i], rounded({values[i] + values[i]}, dtype)[0]) << i;
+    EXPECT_EQ(floats_of(*ctx, copied), values);
+    EXPECT_EQ(floats_of(*ctx, filled), std::vector<float>(values.size(), 6.0F));
+  }
+}
+
 TEST(SimtElementwise, CastsBitForBit) {
   const auto reference = make_cpu_context(1, Backend::kReference);
   const std::pair<DType, DType> pairs[] = {{DType::kF32, DType::kBF16}, {DType::kF32, DType::kF16},    {DType::kBF16, DType::kF32},

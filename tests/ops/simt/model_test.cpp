@@ -41,7 +41,7 @@ struct StepResult {
 
 /// Two micro-batches, on one rank or two.
 StepResult training_step(const ExecContext& ctx, const std::string& config, comm::Communicator& ranks, const parallel::StoreOptions& store,
-                         bool recompute = false) {
+                         nn::RecomputeGranularity recompute = nn::RecomputeGranularity::kNone) {
   TinyModel tiny = make_tiny_model(ctx, config, ranks, store);
   tiny.runner->set_recompute(recompute);
   train::SftOptions options;
@@ -101,6 +101,10 @@ parallel::StoreOptions in_bf16(parallel::Sharding sharding) {
   return options;
 }
 
+/// By sharding.
+constexpr nn::RecomputeGranularity kRecompute[] = {nn::RecomputeGranularity::kNone, nn::RecomputeGranularity::kSelective,
+                                                   nn::RecomputeGranularity::kFull};
+
 TEST(SimtModel, TrainsAStepInBf16NearF32AndWithTheSameBytesInEveryStore) {
   const auto cpu = make_cpu_context(1);
   const auto self = comm::make_self_communicator();
@@ -114,7 +118,7 @@ TEST(SimtModel, TrainsAStepInBf16NearF32AndWithTheSameBytesInEveryStore) {
     EXPECT_NE(expected.loss, exact.loss) << "nothing was rounded to bf16";
     EXPECT_LE(largest_error(expected.weights, exact.weights), 4e-3);
     for (const parallel::Sharding sharding : {parallel::Sharding::kZero2, parallel::Sharding::kZero3}) {
-      const StepResult found = training_step(*simt, config, *self, in_bf16(sharding), /*recompute=*/sharding == parallel::Sharding::kZero3);
+      const StepResult found = training_step(*simt, config, *self, in_bf16(sharding), kRecompute[static_cast<std::size_t>(sharding)]);
       EXPECT_EQ(found.loss, expected.loss);
       EXPECT_EQ(found.weights, expected.weights) << "sharding " << static_cast<int>(sharding);
     }

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "tensor/dtype.h"
 #include "tests/support/ordered/math.h"
 
 namespace r1::test::ordered {
@@ -35,6 +36,25 @@ inline std::vector<float> linear_int8(std::int64_t M, std::int64_t N, std::int64
       const float sum = product_chain(
           K, [&](std::int64_t k) { return x[m * K + k]; }, [&](std::int64_t k) { return static_cast<float>(weight[n * K + k]); });
       const float scaled = sum * scales[n];
+      out.push_back(bias != nullptr ? scaled + bias[n] : scaled);
+    }
+  }
+  return out;
+}
+
+/// x rounded to e4m3 by rows; the chain on unscaled values, then the weight's scale, the row's, then bias.
+inline std::vector<float> linear_fp8(std::int64_t M, std::int64_t N, std::int64_t K, const float* x, const std::uint8_t* weight,
+                                     const float* scales, const float* bias) {
+  std::vector<float> out;
+  for (std::int64_t m = 0; m < M; ++m) {
+    float largest = 0;
+    for (std::int64_t k = 0; k < K; ++k) largest = std::fmax(largest, std::fabs(x[m * K + k]));
+    const float row_scale = largest > 0 ? largest / 448.0F : 1.0F;
+    for (std::int64_t n = 0; n < N; ++n) {
+      const float sum = product_chain(
+          K, [&](std::int64_t k) { return f8e4m3_to_f32(f32_to_f8e4m3(x[m * K + k] / row_scale)); },
+          [&](std::int64_t k) { return f8e4m3_to_f32(weight[n * K + k]); });
+      const float scaled = sum * scales[n] * row_scale;
       out.push_back(bias != nullptr ? scaled + bias[n] : scaled);
     }
   }

@@ -7,6 +7,8 @@
 
 #include "fmt/format.h"
 #include "ops/copy.h"
+#define R1_SIMT 1
+#include "ops/cuda/fp8.h"
 #include "tests/support/simt/runtime.h"
 
 namespace r1::test {
@@ -52,6 +54,20 @@ void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const
   if (!simt::keep(call)) cpu_ops().linear(ctx, x, weight, bias, out);
 }
 
+/// Our own kernels around the CPU's product.
+void linear_fp8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out) {
+  const Tensor rounded = ctx.empty(x.shape(), DType::kF8E4M3), x_scales = ctx.empty({x.dim(0)});
+  Tensor factor = ctx.empty(x.shape()), wide_weight = ctx.empty(weight.shape()), sums = ctx.empty(out.shape());
+  ops::simt_backend::round_rows_to_f8(ctx, x, rounded, x_scales);
+  auto multiply = [&ctx, rounded, factor, weight, wide_weight, sums]() mutable {
+    cpu_ops().cast(ctx, rounded, factor);
+    cpu_ops().cast(ctx, weight, wide_weight);
+    cpu_ops().linear(ctx, factor, wide_weight, nullptr, sums);
+  };
+  if (!simt::keep(multiply)) multiply();
+  ops::simt_backend::scale_sums(ctx, sums, x_scales, scales, bias, out);
+}
+
 /// Ordinary memory; the end of an op ends what its kernels may touch.
 class SimtSource : public MemorySource {
  public:
@@ -82,6 +98,7 @@ const ops::OpTable& simt_table() {
   static const ops::OpTable table = [] {
     ops::OpTable own = cpu_ops();
     own.linear = &linear;
+    own.linear_fp8 = &linear_fp8;
     own.rms_norm = &ops::simt_backend::rms_norm;
     own.add_rms_norm = &ops::simt_backend::add_rms_norm;
     own.rms_norm_backward = &ops::simt_backend::rms_norm_backward;

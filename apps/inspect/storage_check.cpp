@@ -1,4 +1,4 @@
-#include "apps/inspect/int8_check.h"
+#include "apps/inspect/storage_check.h"
 
 #include <fmt/format.h>
 
@@ -60,7 +60,7 @@ double mean(const std::vector<float>& values) {
 
 }  // namespace
 
-void print_int8_check(const std::string& model_folder, const std::string& text_file) {
+void print_storage_check(const std::string& model_folder, const std::string& text_file, parallel::WeightStorage storage, const char* name) {
   const std::string sample = text_file.empty() ? kSample : read_file(text_file);
   const text::Tokenizer tokenizer = text::Tokenizer::load(model_folder);
   std::vector<std::int32_t> ids = tokenizer.encode(sample);
@@ -69,23 +69,23 @@ void print_int8_check(const std::string& model_folder, const std::string& text_f
   if (ids.size() < 2) fail(ErrorKind::kData, "{}: expected a text of at least two tokens", text_file);
   const auto ctx = make_cpu_context(0);
   const Scores stored = score(*ctx, model_folder, parallel::WeightStorage::kStored, ids);
-  const Scores int8 = score(*ctx, model_folder, parallel::WeightStorage::kInt8, ids);
+  const Scores narrow = score(*ctx, model_folder, storage, ids);
   double absolute = 0, largest = 0;
   std::size_t same = 0;
   for (std::size_t i = 0; i < stored.log_probs.size(); ++i) {
-    const double difference = std::fabs(static_cast<double>(stored.log_probs[i] - int8.log_probs[i]));
+    const double difference = std::fabs(static_cast<double>(stored.log_probs[i] - narrow.log_probs[i]));
     absolute += difference;
     largest = std::max(largest, difference);
-    same += stored.best[i] == int8.best[i] ? 1 : 0;
+    same += stored.best[i] == narrow.best[i] ? 1 : 0;
   }
   const auto count = static_cast<double>(stored.log_probs.size());
-  fmt::print("int8 check     {} tokens of {}\n", stored.log_probs.size(), text_file.empty() ? "a built-in text" : text_file);
+  fmt::print("{:<14} {} tokens of {}\n", fmt::format("{} check", name), stored.log_probs.size(), text_file.empty() ? "a built-in text" : text_file);
   fmt::print("  as stored    {:.4f} log-prob a token, {} of weights\n", mean(stored.log_probs),
              format_bytes(static_cast<double>(stored.bytes)));
-  fmt::print("  int8         {:.4f} log-prob a token, {} of weights\n", mean(int8.log_probs),
-             format_bytes(static_cast<double>(int8.bytes)));
+  fmt::print("  {:<12} {:.4f} log-prob a token, {} of weights\n", name, mean(narrow.log_probs),
+             format_bytes(static_cast<double>(narrow.bytes)));
   fmt::print("  cost         {:+.4f} on average; {:.4f} mean and {:.4f} largest absolute difference; same most likely token {:.1f} %\n",
-             mean(int8.log_probs) - mean(stored.log_probs), absolute / count, largest, 100.0 * static_cast<double>(same) / count);
+             mean(narrow.log_probs) - mean(stored.log_probs), absolute / count, largest, 100.0 * static_cast<double>(same) / count);
 }
 
 }  // namespace r1::apps
