@@ -112,6 +112,7 @@ const R1CudaModule kModule{
     .op_table = op_table,
     .choose_attention = [](R1CudaAttention choice) { return guarded([&] { ops::cuda::choose_attention(choice); }); },
     .set_batch_invariant = [](bool on) { ops::cuda::set_batch_invariant(on); },
+    .choose_small_products = [](R1CudaSmallProducts choice) { ops::cuda::choose_small_products(choice); },
     .make_group_id =
         [](std::uint8_t* id) {
           static_assert(sizeof(ncclUniqueId) == R1_CUDA_GROUP_ID_BYTES);

@@ -58,8 +58,8 @@ DrawnTokens draw_tokens(const ExecContext& ctx, Tensor& logits, std::span<Sequen
     uniforms.push_back(token_uniform(seed, request.row_id, request.sample, static_cast<std::uint32_t>(sequence->num_generated())));
   }
   const auto num_rows = static_cast<std::int64_t>(sequences.size());
-  Tensor ids = ctx.empty({num_rows}, DType::kI32);
-  Tensor log_probs = ctx.empty({num_rows});
+  const Tensor drawn = ctx.empty({2 * num_rows}, DType::kI32);  // one copy to the host: the step waits for it
+  Tensor ids = drawn.slice(0, {num_rows}), log_probs = drawn.slice(num_rows, {num_rows}).as(DType::kF32);
   const Unmasked unmasked = forbid_stop_tokens(ctx, logits, sequences);
   ops::sample(ctx, logits, settings, ops::to_device(ctx, host_i32(seen)), ops::to_device(ctx, host_i32(seen_offsets)),
               ops::to_device(ctx, Tensor::host_from<float>(uniforms, {num_rows}, DType::kF32)), ids, &log_probs);
@@ -69,8 +69,9 @@ DrawnTokens draw_tokens(const ExecContext& ctx, Tensor& logits, std::span<Sequen
     Tensor log_prob = log_probs.slice(row, {1});
     ops::log_probs_of_logits(ctx, unmasked.logits[i], ids.slice(row, {1}), temperature > 0 ? temperature : 1.0F, log_prob, nullptr);
   }
-  const Tensor host_ids = ops::to_host(ctx, ids), host_log_probs = ops::to_host(ctx, log_probs);
-  const auto id_span = host_ids.host_span<std::int32_t>();
+  const Tensor on_host = ops::to_host(ctx, drawn);
+  const Tensor host_log_probs = on_host.slice(num_rows, {num_rows}).as(DType::kF32);
+  const auto id_span = on_host.slice(0, {num_rows}).host_span<std::int32_t>();
   const auto log_prob_span = host_log_probs.host_span<float>();
   // A device cannot throw: it marks such a row. The CPU backend has said the same before.
   for (std::size_t i = 0; i < id_span.size(); ++i) {

@@ -9,7 +9,7 @@
 extern "C" {
 
 /// Raised whenever anything below changes; both sides must agree.
-#define R1_CUDA_ABI_VERSION 2
+#define R1_CUDA_ABI_VERSION 3
 
 struct R1CudaDevice {
   char name[256];
@@ -35,6 +35,9 @@ enum R1CudaElement : int32_t { R1_CUDA_F32, R1_CUDA_F64, R1_CUDA_I32, R1_CUDA_I6
 /// Whose kernels attention of training takes: cuDNN's where they serve and our own elsewhere, or always the same ones (a call that cuDNN
 /// does not serve is then an error). Others than AUTO are for checks and measurements.
 enum R1CudaAttention : int32_t { R1_CUDA_ATTENTION_AUTO, R1_CUDA_ATTENTION_OWN, R1_CUDA_ATTENTION_CUDNN };
+
+/// Who multiplies up to four rows with a weight: our own kernels (always with cuBLASLt in the batch-invariant mode), or cuBLASLt.
+enum R1CudaSmallProducts : int32_t { R1_CUDA_SMALL_PRODUCTS_OWN, R1_CUDA_SMALL_PRODUCTS_CUBLASLT };
 
 #define R1_CUDA_GROUP_ID_BYTES 128
 
@@ -76,6 +79,7 @@ struct R1CudaModule {
   /// Whether a row of linear() and linear_backward_input() has the same bits in a batch of any size: cuBLASLt then takes one algorithm for
   /// all of them, and splits no sum. For all devices and threads, from the next call on.
   void (*set_batch_invariant)(bool on);
+  void (*choose_small_products)(R1CudaSmallProducts choice);
 
   /// NCCL. An id is made on one rank and brought to the others; then all of them join with it.
   const char* (*make_group_id)(uint8_t id[R1_CUDA_GROUP_ID_BYTES]);

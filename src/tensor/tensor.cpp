@@ -31,6 +31,13 @@ Tensor Tensor::view(Shape shape) const {
   return result;
 }
 
+Tensor Tensor::as(DType dtype) const {
+  R1_ASSERT(size_of(dtype) == size_of(dtype_), "as() with elements of another size");
+  Tensor result = *this;
+  result.dtype_ = dtype;
+  return result;
+}
+
 Tensor Tensor::rows(std::int64_t begin, std::int64_t end) const {
   if (shape_.rank() == 0 || begin < 0 || begin > end || end > shape_[0]) {
     fail(ErrorKind::kShape, "rows [{}, {}) of a tensor {}", begin, end, shape_.to_string());

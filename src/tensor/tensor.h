@@ -57,6 +57,8 @@ class Tensor {
 
   /// Another shape on the same elements; needs a contiguous tensor and the same number of elements.
   Tensor view(Shape shape) const;
+  /// The same bytes as elements of another dtype of the same size.
+  Tensor as(DType dtype) const;
   /// Rows [begin, end) of the first dimension.
   Tensor rows(std::int64_t begin, std::int64_t end) const;
   /// Columns [begin, end) of a 2-D tensor, as a view whose rows have a stride.

@@ -142,6 +142,7 @@ const R1CudaModule kModule{
     .op_table = op_table,
     .choose_attention = choose_attention,
     .set_batch_invariant = [](bool) {},  // the CPU's always are
+    .choose_small_products = [](R1CudaSmallProducts) {},
     .make_group_id = [](std::uint8_t*) -> const char* { return kNoGroups; },
     .join_group = [](std::int32_t, const std::uint8_t*, std::int32_t, std::int32_t, void**) -> const char* { return kNoGroups; },
     .leave_group = [](void*, bool) {},

@@ -132,8 +132,20 @@ Plan make_plan(const char* op, const Product& p, cublasLtHandle_t handle, const 
 struct PlanCache {
   std::mutex mutex;
   std::map<int, cublasLtHandle_t> handles;
-  std::map<PlanKey, Plan> plans;  // algorithm choices are asked once per shape; a run has a few dozen
+  std::map<PlanKey, Plan> plans;  // algorithm choices are asked once per shape
 };
+
+/// Batches of many lengths have a shape each.
+constexpr std::size_t kMostPlans = 16384;
+
+void forget_plans(PlanCache& cache) {
+  const BlasLt& lt = blas_lt();
+  for (const auto& [key, plan] : cache.plans) {
+    lt.desc_destroy(plan.description);
+    for (const cublasLtMatrixLayout_t matrix : {plan.a, plan.b, plan.d}) lt.layout_destroy(matrix);
+  }
+  cache.plans.clear();
+}
 
 }  // namespace
 
@@ -168,6 +180,7 @@ void multiply(const ExecContext& ctx, const char* op, const Product& p) {
   std::lock_guard lock(cache->mutex);
   cublasLtHandle_t& handle = cache->handles[device];
   if (handle == nullptr) check(lt.create(&handle), "cuBLASLt");
+  if (cache->plans.size() >= kMostPlans) forget_plans(*cache);
   auto place = cache->plans.find(key);
   if (place == cache->plans.end()) place = cache->plans.emplace(key, make_plan(op, p, handle, alignments)).first;
   const Plan& plan = place->second;

@@ -2,11 +2,15 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <initializer_list>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 
@@ -23,15 +27,46 @@ struct Library {
   int version = 0;
 };
 
+/// Where toolkits and packages put libraries that the system's loader does not know: R1_CUDA_LIBRARIES (folders with colons between them)
+/// comes first.
+std::vector<std::string> library_folders() {
+  std::vector<std::string> folders;
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value != nullptr ? value : "");
+  };
+  const std::string listed = variable("R1_CUDA_LIBRARIES");
+  for (std::size_t begin = 0; begin < listed.size();) {
+    const std::size_t end = std::min(listed.find(':', begin), listed.size());
+    if (end > begin) folders.push_back(listed.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  for (const char* root : {"CUDA_HOME", "CUDA_PATH"}) {
+    if (const std::string value = variable(root); !value.empty()) folders.push_back(value + "/lib64");
+  }
+  folders.emplace_back("/usr/local/cuda/lib64");
+  return folders;
+}
+
+/// As the loader finds it, else from one of the folders.
+void* open_file(const char* file, std::string& problem) {
+  if (void* handle = ::dlopen(file, RTLD_NOW | RTLD_LOCAL)) return handle;
+  problem = ::dlerror();
+  for (const std::string& folder : library_folders()) {
+    const std::string path = folder + "/" + file;
+    if (::access(path.c_str(), R_OK) != 0) continue;
+    if (void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
+    problem = ::dlerror();
+  }
+  return nullptr;
+}
+
 /// The first of the files that opens.
 Library open_library(const char* name, std::initializer_list<const char*> files) {
   Library library{name, nullptr, {}, {}, 0};
   for (const char* file : files) {
-    library.handle = ::dlopen(file, RTLD_NOW | RTLD_LOCAL);
-    if (library.handle == nullptr) {
-      library.problem = ::dlerror();
-      continue;
-    }
+    library.handle = open_file(file, library.problem);
+    if (library.handle == nullptr) continue;
     const link_map* map = nullptr;
     library.path = ::dlinfo(library.handle, RTLD_DI_LINKMAP, &map) == 0 && map != nullptr ? map->l_name : file;
     library.problem.clear();
@@ -56,6 +91,7 @@ struct LoadedBlasLt {
     find(library, "cublasLtCreate", functions.create);
     find(library, "cublasLtMatmul", functions.matmul);
     find(library, "cublasLtMatmulDescCreate", functions.desc_create);
+    find(library, "cublasLtMatmulDescDestroy", functions.desc_destroy);
     find(library, "cublasLtMatmulDescSetAttribute", functions.desc_set);
     find(library, "cublasLtMatrixLayoutCreate", functions.layout_create);
     find(library, "cublasLtMatrixLayoutDestroy", functions.layout_destroy);

@@ -10,11 +10,16 @@
 #include "ops/cuda/fp8.h"
 #include "ops/cuda/kernels.h"
 #include "ops/cuda/linear.h"
+#include "ops/cuda/small_product.h"
 
 namespace r1::ops::cuda {
 
 namespace {
 std::atomic<bool> is_batch_invariant = false;
+std::atomic<R1CudaSmallProducts> chosen_small_products = R1_CUDA_SMALL_PRODUCTS_OWN;
+
+/// Batches of other sizes get their bits from cuBLASLt.
+bool takes_own_products() { return chosen_small_products == R1_CUDA_SMALL_PRODUCTS_OWN && !is_batch_invariant; }
 
 /// x in the dtype of `like`: both factors of a product have one storage type.
 Tensor as_dtype_of(const ExecContext& ctx, const Tensor& x, const Tensor& like) {
@@ -32,9 +37,11 @@ Tensor as_dtype_of(const ExecContext& ctx, const Tensor& x, const Tensor& like) 
 }  // namespace
 
 void set_batch_invariant(bool on) { is_batch_invariant = on; }
+void choose_small_products(R1CudaSmallProducts choice) { chosen_small_products = choice; }
 
 void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
   if (out.num_elements() == 0) return;
+  if (takes_own_products() && small_product(ctx, x, weight, bias, out)) return;
   const Tensor input = as_dtype_of(ctx, x, weight);
   std::optional<Tensor> added;  // cuBLASLt adds a bias of the result's dtype
   if (bias != nullptr) added = as_dtype_of(ctx, *bias, out);
@@ -57,6 +64,7 @@ void linear_fp8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, c
   }
   const Tensor rounded = ctx.empty(x.shape(), DType::kF8E4M3), x_scales = ctx.empty({M});
   round_rows_to_f8(ctx, x, rounded, x_scales);
+  if (takes_own_products() && small_product_fp8(ctx, rounded, x_scales, weight, scales, bias, out)) return;
   Product product{N, M, K, true, false, &weight, &rounded, &out};
   product.is_invariant = is_batch_invariant.load();
   if (support.row_scales && out.dtype() == DType::kBF16) {

@@ -1,5 +1,7 @@
-// A mode of the matrix products through cuBLASLt.
+// Modes of the matrix products.
 #pragma once
+
+#include "tensor/cuda_abi.h"
 
 namespace r1::ops::cuda {
 
@@ -7,5 +9,8 @@ namespace r1::ops::cuda {
 /// split of sums; slower for batches that are much smaller or larger. Calls of cuBLASLt that have no such algorithm throw Error(kInternal).
 /// For all devices and threads, from the next call on.
 void set_batch_invariant(bool on);
+
+/// Who multiplies up to four rows with a weight. For checks and measurements; for all devices and threads, from the next call on.
+void choose_small_products(R1CudaSmallProducts choice);
 
 }  // namespace r1::ops::cuda

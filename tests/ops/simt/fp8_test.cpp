@@ -3,6 +3,7 @@
 #define R1_SIMT 1
 #include "ops/copy.h"
 #include "ops/cuda/fp8.h"
+#include "ops/cuda/small_product.h"
 #include "ops/op_scope.h"
 #include "tests/ops/linear_cases.h"
 #include "tests/ops/simt/compare.h"
@@ -14,6 +15,7 @@ TEST(SimtFp8, ProductsHaveTheBitsOfTheCpu) {
   const auto cpu = make_cpu_context(1);
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const LinearCase& c : kLinearCases) {
+      if (c.M <= ops::simt_backend::kSmallProductRows) continue;  // small_product_test.cpp
       const auto values = [&](std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
         return rounded(random_values(rows * columns, c.seed * 10 + seed), dtype);
       };

@@ -9,6 +9,7 @@
 #include "ops/copy.h"
 #define R1_SIMT 1
 #include "ops/cuda/fp8.h"
+#include "ops/cuda/small_product.h"
 #include "tests/support/simt/runtime.h"
 
 namespace r1::test {
@@ -46,8 +47,9 @@ const ops::OpTable& cpu_ops() {
   return table;
 }
 
-/// cuBLASLt's place is taken by the CPU backend, which records nothing by itself.
+/// Few rows by our own kernel; cuBLASLt's place is taken by the CPU backend, which records nothing by itself.
 void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
+  if (ops::simt_backend::small_product(ctx, x, weight, bias, out)) return;
   const auto call = [&ctx, x, weight, has_bias = bias != nullptr, bias = bias != nullptr ? *bias : Tensor(), out]() mutable {
     cpu_ops().linear(ctx, x, weight, has_bias ? &bias : nullptr, out);
   };
@@ -59,6 +61,7 @@ void linear_fp8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, c
   const Tensor rounded = ctx.empty(x.shape(), DType::kF8E4M3), x_scales = ctx.empty({x.dim(0)});
   Tensor factor = ctx.empty(x.shape()), wide_weight = ctx.empty(weight.shape()), sums = ctx.empty(out.shape());
   ops::simt_backend::round_rows_to_f8(ctx, x, rounded, x_scales);
+  if (ops::simt_backend::small_product_fp8(ctx, rounded, x_scales, weight, scales, bias, out)) return;
   auto multiply = [&ctx, rounded, factor, weight, wide_weight, sums]() mutable {
     cpu_ops().cast(ctx, rounded, factor);
     cpu_ops().cast(ctx, weight, wide_weight);

@@ -1,0 +1,118 @@
+// Products of few rows with a weight, as in decode steps of few sequences: the weight is read once, and bandwidth is the bound.
+// M rows of x, N rows of the weight (columns of the result), K reduction index.
+//
+// A warp for kRows rows of the weight and all rows of x; lanes lie along K, 16 bytes of the weight each. Rows of x come from cache. A lane
+// adds in ascending order of k, and the lanes' sums follow one tree: a row of the result does not depend on M, nor on kRows.
+#pragma once
+
+#include "ops/cuda/device.cuh"
+
+namespace r1::ops::kernels {
+
+constexpr int kSmallProductWarps = 4;
+
+/// Pieces of a row of the weight that a lane asks for before it uses the first: bytes under way are what bandwidth is made of.
+constexpr int kSmallProductPieces = 4;
+
+/// 16 bytes of the weight as floats. e4m3 codes become floats by a shift of their bits, which are too small by 2^120: the other factor, an
+/// e4m3 too, is lifted by 2^60, and so is the sum. Finite codes alone: a NaN of x is one already.
+constexpr float kF8Lift = 1.152921504606846976e18f;  // 2^60
+
+template <typename W>
+__device__ __forceinline__ Floats<kVectorWidth<W>> unpack(uint4 words) {
+  constexpr int kWidth = kVectorWidth<W>;
+  union {
+    uint4 words;
+    W elements[kWidth];
+  } bits;
+  bits.words = words;
+  Floats<kWidth> result;
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) {
+    if constexpr (sizeof(W) == 1) {
+      const unsigned code = bits.elements[k].bits;
+      result.v[k] = __uint_as_float((code & 0x80u) << 24 | (code & 0x7Fu) << 20);
+    } else {
+      result.v[k] = to_float(bits.elements[k]);
+    }
+  }
+  return result;
+}
+
+/// What stands beside a product.
+struct SmallProductExtras {
+  const float* bias_f32;    // [N] or null
+  const bf16* bias_bf16;    // [N] or null
+  const float* row_scales;  // of x [M] and of the weight [N]: e4m3 alone
+  const float* column_scales;
+};
+
+/// out[m, n] = x[m] · weight[n] (scaled) (+ bias[n]). W, X: storage of weight and x; T: of out. M is at most kM. Grid: N / (kRows warps).
+/// K is a multiple of 16 bytes of W, rows of both operands begin at multiples of 16 bytes.
+template <typename W, typename X, typename T, int kM, int kRows>
+__global__ void __launch_bounds__(kSmallProductWarps* kWarp, 4)
+    small_product_kernel(const X* x, index_t x_stride, const W* weight, SmallProductExtras extras, T* out, index_t out_stride, int M,
+                         index_t N, index_t K) {
+  constexpr int kWidth = kVectorWidth<W>;
+  constexpr bool kIsF8 = sizeof(W) == 1;
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const index_t first = (static_cast<index_t>(blockIdx.x) * kSmallProductWarps + warp) * kRows;
+  if (first >= N) return;
+  const W* rows[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) rows[r] = weight + (first + r < N ? first + r : N - 1) * K;
+  float sums[kRows][kM];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+    for (int m = 0; m < kM; ++m) sums[r][m] = 0.0f;
+  }
+  constexpr index_t kStep = kWarp * kWidth;
+  for (index_t i = lane * kWidth; i < K; i += kStep * kSmallProductPieces) {
+    uint4 pieces[kSmallProductPieces][kRows];
+#pragma unroll
+    for (int p = 0; p < kSmallProductPieces; ++p) {
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        if (i + p * kStep < K) pieces[p][r] = load16(rows[r] + i + p * kStep);
+      }
+    }
+#pragma unroll
+    for (int p = 0; p < kSmallProductPieces; ++p) {
+      if (i + p * kStep >= K) break;
+      Floats<kWidth> weights[kRows];
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) weights[r] = unpack<W>(pieces[p][r]);
+#pragma unroll
+      for (int m = 0; m < kM; ++m) {
+        Floats<kWidth> values = load_floats<kWidth>(x + (m < M ? m : M - 1) * x_stride + i + p * kStep);
+        if constexpr (kIsF8) {
+#pragma unroll
+          for (int k = 0; k < kWidth; ++k) values.v[k] *= kF8Lift;
+        }
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+          for (int k = 0; k < kWidth; ++k) sums[r][m] = __fmaf_rn(weights[r].v[k], values.v[k], sums[r][m]);
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+    for (int m = 0; m < kM; ++m) {
+      float total = warp_sum(sums[r][m]);
+      if (lane != 0 || m >= M || first + r >= N) continue;
+      if constexpr (kIsF8)
+        total = __fmul_rn(__fmul_rn(total * kF8Lift, load(extras.column_scales + first + r)), load(extras.row_scales + m));
+      if (extras.bias_f32 != nullptr) total += load(extras.bias_f32 + first + r);
+      if (extras.bias_bf16 != nullptr) total += to_float(load(extras.bias_bf16 + first + r));
+      T value;
+      from_float(total, value);
+      store(out + m * out_stride + first + r, value);
+    }
+  }
+}
+
+}  // namespace r1::ops::kernels
