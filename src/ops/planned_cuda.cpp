@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "ops/cuda/sdpa_groups.h"
+#include "ops/cuda_logits.h"
 
 namespace r1::ops {
 namespace planned {  // the ops' own names
 
 // As ops/cuda has them.
 constexpr std::int64_t kBlasWorkspaceBytes = std::int64_t{32} << 20;
-constexpr std::int64_t kLogitsBytes = std::int64_t{64} << 20;
 constexpr std::int64_t kBiasRows = 512, kNormRows = 32, kPositionsPerSplit = 512;
 
 static std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -69,37 +69,36 @@ static void paged_attention(const ExecContext& ctx, const Tensor& q, const Tenso
 }
 
 /// One chunk of logits and what is made of it.
-static void head_chunk(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, std::size_t workspace_bytes,
-                       bool with_gradients) {
-  const std::int64_t T = hidden.dim(0), V = weight.dim(0);
-  const std::int64_t bytes = workspace_bytes > 0 ? static_cast<std::int64_t>(workspace_bytes) : kLogitsBytes;
-  const std::int64_t columns = std::min(V, std::max<std::int64_t>(64, bytes / (4 * std::max<std::int64_t>(1, T)) / 64 * 64));
-  const bool is_rounded = hidden.dtype() != DType::kF32;
-  Tensor grad_hidden;
-  if (with_gradients && is_rounded) grad_hidden = ctx.empty(hidden.shape());
-  const Tensor logits = ctx.empty({T, columns});
+static void head_chunk(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, std::size_t workspace_bytes, bool has_results,
+                       bool has_gradients) {
+  const std::int64_t V = weight.dim(0), rows = cuda_rows_of_logits(hidden.dim(0), V, workspace_bytes);
+  const Tensor logits = ctx.empty({rows, V});
   multiply(ctx, hidden, weight);
-  if (!with_gradients) return;
+  Tensor states, lse;
+  if (has_results) {
+    states = ctx.empty({rows, 4}, DType::kF64);
+    if (has_gradients) lse = ctx.empty({rows});
+  }
+  if (!has_gradients) return;
   Tensor grad_logits;
-  if (is_rounded) grad_logits = ctx.empty({T, columns}, hidden.dtype());
+  const bool is_rounded = hidden.dtype() != DType::kF32;
+  if (is_rounded) grad_logits = ctx.empty({rows, V}, hidden.dtype());
   multiply(ctx, is_rounded ? grad_logits : logits, hidden);
 }
 
 static void linear_cross_entropy(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, const Tensor&, Tensor&, Tensor&,
                                  const std::optional<CrossEntropyGradients>& gradients, std::size_t workspace_bytes) {
-  const Tensor states = ctx.empty({hidden.dim(0), 4}, DType::kF64), lse = ctx.empty({hidden.dim(0)});
-  head_chunk(ctx, hidden, weight, workspace_bytes, gradients.has_value());
+  head_chunk(ctx, hidden, weight, workspace_bytes, true, gradients.has_value());
 }
 
 static void selected_log_probs(const ExecContext& ctx, const Tensor& hidden, const Tensor& weight, const Tensor&, float, Tensor&, Tensor*,
                                Tensor*, std::size_t workspace_bytes) {
-  const Tensor states = ctx.empty({hidden.dim(0), 4}, DType::kF64);
-  head_chunk(ctx, hidden, weight, workspace_bytes, false);
+  head_chunk(ctx, hidden, weight, workspace_bytes, true, false);
 }
 
 static void selected_log_probs_backward(const ExecContext& ctx, const Tensor&, const Tensor& hidden, const Tensor& weight, const Tensor&,
                                         float, const Tensor&, Tensor&, Tensor&, Accumulate, std::size_t workspace_bytes) {
-  head_chunk(ctx, hidden, weight, workspace_bytes, true);
+  head_chunk(ctx, hidden, weight, workspace_bytes, false, true);
 }
 
 static void log_probs_of_logits(const ExecContext& ctx, const Tensor& logits, const Tensor&, float, Tensor&, Tensor*) {

@@ -12,6 +12,7 @@
 #include "engine/kv_cache.h"
 #include "models/registry.h"
 #include "ops/copy.h"
+#include "ops/cuda_logits.h"
 #include "ops/planned_cuda.h"
 #include "plan/recorder.h"
 
@@ -116,9 +117,10 @@ double host_bytes(const nn::ParameterSet& parameters, int num_ranks) {
 }
 
 /// The head's largest piece of logits: ops/loss.h, workspace_bytes.
-double logits_chunk(const models::ModelConfig& model, std::int64_t tokens) {
+double logits_chunk(const models::ModelConfig& model, std::int64_t tokens, Device device) {
   constexpr double kWorkspace = 64 << 20;
   const double row = 4 * bytes(model.vocab_size);
+  if (device.kind == DeviceKind::kCuda) return row * bytes(ops::cuda_rows_of_logits(tokens, model.vocab_size, 0));
   return std::max(row, std::min(kWorkspace, row * bytes(tokens)));
 }
 
@@ -303,7 +305,8 @@ class DryTraining {
                         plan_.reference - plan_.rollout_share - plan_.kv_cache;
     plan_.reuse = bytes(stats.bytes_reserved) - plan_.allocated_peak;
     if (shape_.device.kind == DeviceKind::kCpu) plan_.host = host_bytes(model_->parameters(), shape_.num_ranks);
-    plan_.logits_chunk = logits_chunk(shape_.model, shape_.labelled_tokens >= 0 ? shape_.labelled_tokens : sum(shape_.sequence_lengths));
+    plan_.logits_chunk =
+        logits_chunk(shape_.model, shape_.labelled_tokens >= 0 ? shape_.labelled_tokens : sum(shape_.sequence_lengths), shape_.device);
     plan_.peak_phase = peak.phase;
     return plan_;
   }
