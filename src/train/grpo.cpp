@@ -221,6 +221,7 @@ std::int64_t GrpoObjective::prepare(std::int64_t step) {
     cut_into_micro_batches();
   }
   sums_.clear();
+  unread_.clear();
   work_ = {};
   for (const std::vector<std::int64_t>& micro_batch : micro_batches_) {
     for (const std::int64_t i : micro_batch) {
@@ -257,8 +258,11 @@ void GrpoObjective::forward(nn::Pass& pass, std::int64_t micro_batch) {
   }
 
   const nn::SelectedLogProbs selected = model.log_probs(pass, model.decode(pass, batch.tokens), batch.labels, log_prob_temperature_);
-  const Tensor log_probs = ops::to_host(ctx, selected.log_probs.value), entropies = ops::to_host(ctx, selected.entropy);
-  const std::vector<double> current = widened(log_probs.host_span<float>());
+  unread_.push_back({micro_batch, first_label, selected.log_probs.value, selected.entropy});
+  // On-policy and without a KL term the gradient is the same for all log-probabilities: the host needs not wait for these before the
+  // backward pass. Other steps wait once a micro-batch.
+  std::vector<double> current(static_cast<std::size_t>(packed.num_tokens()), 0);
+  if (!is_on_policy() || loss_.beta > 0) current = widened(ops::to_host(ctx, selected.log_probs.value).host_span<float>());
   Tensor gradient = Tensor::host({packed.num_tokens()}, DType::kF32);
   const auto gradients = gradient.host_span<float>();
   std::ranges::fill(gradients, 0.0F);
@@ -268,10 +272,9 @@ void GrpoObjective::forward(nn::Pass& pass, std::int64_t micro_batch) {
   for (const std::int64_t i : micro_batches_[static_cast<std::size_t>(micro_batch)]) {
     const RolloutCompletion& completion = completions_[static_cast<std::size_t>(i)];
     const std::size_t begin = first_label[row++], count = completion.ids.size();
-    std::vector<double>& old = old_log_probs_[static_cast<std::size_t>(i)];
     CompletionLogProbs inputs;
     inputs.current = std::span(current).subspan(begin, count);
-    if (!is_on_policy()) inputs.old = old;
+    if (!is_on_policy()) inputs.old = old_log_probs_[static_cast<std::size_t>(i)];
     if (!reference.empty()) inputs.reference = std::span(reference).subspan(begin, count);
     inputs.advantage = completion.advantage;
     inputs.is_masked = config_.mask_truncated_completions && completion.is_truncated;
@@ -282,18 +285,35 @@ void GrpoObjective::forward(nn::Pass& pass, std::int64_t micro_batch) {
     sums.clipped_low += part.clipped_low;
     sums.clipped_high += part.clipped_high;
     sums.num_tokens += part.num_tokens;
-    for (std::size_t t = 0; t < count; ++t) {
-      gradients[begin + t] = static_cast<float>(by_log_prob[t]);
-      if (!inputs.is_masked) sums.entropy += static_cast<double>(entropies.host_span<float>()[begin + t]);
-      if (is_on_policy()) {
-        sums.max_log_prob_diff =
-            std::max(sums.max_log_prob_diff, std::fabs(current[begin + t] - static_cast<double>(completion.log_probs[t])));
-      }
-    }
-    if (is_on_policy() && config_.num_iterations > 1) old.assign(inputs.current.begin(), inputs.current.end());
+    for (std::size_t t = 0; t < count; ++t) gradients[begin + t] = static_cast<float>(by_log_prob[t]);
   }
   sums_.push_back(sums);
   pass.tape->set_gradient(selected.log_probs.slot, ops::to_device(ctx, gradient));
+}
+
+void GrpoObjective::read_log_probs() {
+  const ExecContext& ctx = parts_.trainer.ctx;
+  for (std::size_t k = 0; k < unread_.size(); ++k) {
+    const MicroBatchResults& results = unread_[k];
+    const Tensor log_probs = ops::to_host(ctx, results.log_probs), entropies = ops::to_host(ctx, results.entropies);
+    Sums& sums = sums_[k];
+    std::size_t row = 0;
+    for (const std::int64_t i : micro_batches_[static_cast<std::size_t>(results.micro_batch)]) {
+      const RolloutCompletion& completion = completions_[static_cast<std::size_t>(i)];
+      const auto current = log_probs.host_span<float>().subspan(results.first_label[row], completion.ids.size()),
+                 entropy = entropies.host_span<float>().subspan(results.first_label[row], completion.ids.size());
+      ++row;
+      const bool is_masked = config_.mask_truncated_completions && completion.is_truncated;
+      for (std::size_t t = 0; t < current.size(); ++t) {
+        if (!is_masked) sums.entropy += static_cast<double>(entropy[t]);
+        if (!is_on_policy()) continue;
+        sums.max_log_prob_diff =
+            std::max(sums.max_log_prob_diff, std::fabs(static_cast<double>(current[t]) - static_cast<double>(completion.log_probs[t])));
+      }
+      if (is_on_policy() && config_.num_iterations > 1) old_log_probs_[static_cast<std::size_t>(i)] = widened(current);
+    }
+  }
+  unread_.clear();
 }
 
 void GrpoObjective::add_rollout_metrics(const std::vector<RolloutCompletion>& completions, const Advantages& advantages,
@@ -335,6 +355,7 @@ void GrpoObjective::add_rollout_metrics(const std::vector<RolloutCompletion>& co
 }
 
 double GrpoObjective::finish_step(report::MetricRow& metrics) {
+  read_log_probs();
   std::vector<Sums> parts = sums_;
   if (num_ranks() > 1)
     parts = in_index_order(parts_.trainer.store.communicator().host_gather_values(std::span<const Sums>(sums_), "GRPO sums"));

@@ -79,7 +79,16 @@ class GrpoObjective : public Objective {
     std::int64_t rollouts = 0, rollout_tokens = 0;
   };
 
+  /// What a micro-batch leaves on the device until the step's end.
+  struct MicroBatchResults {
+    std::int64_t micro_batch = 0;
+    std::vector<std::size_t> first_label;  // of each completion
+    Tensor log_probs, entropies;           // [num_tokens] f32
+  };
+
   void collect();
+  /// Adds the log-probabilities' part of the metrics, and keeps them for later iterations.
+  void read_log_probs();
   std::vector<RolloutCompletion> draw_groups(std::int64_t num_groups);
   void cut_into_micro_batches();
   void mix_reference();
@@ -122,7 +131,8 @@ class GrpoObjective : public Objective {
   std::int64_t dropped_groups_ = 0, step_ = 0;
   std::int64_t num_updates_ = 0;  // of the weights as they are
 
-  std::vector<Sums> sums_;  // of this rank's micro-batches
+  std::vector<Sums> sums_;                 // of this rank's micro-batches
+  std::vector<MicroBatchResults> unread_;  // the same, until finish_step()
   StepWork work_;
   std::int64_t total_tokens_ = 0;
   Timings timings_;
