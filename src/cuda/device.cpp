@@ -1,6 +1,7 @@
 #include "cuda/device.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 
@@ -54,6 +55,10 @@ Device::Device(int index) : index_(made_current(index)) {
   int has_pools = 0;
   check(cudaDeviceGetAttribute(&has_pools, cudaDevAttrMemoryPoolsSupported, index), "device attribute");
   if (has_pools == 0) fail(ErrorKind::kUsage, "the device or its driver has no stream-ordered memory pools");
+  int major = 0, minor = 0;
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index), "device attribute");
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index), "device attribute");
+  compute_capability_ = 10 * major + minor;
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "stream");
   check(cudaDeviceGetDefaultMemPool(&pool_, index), "memory pool");
   std::uint64_t keep_all = UINT64_MAX;
@@ -183,6 +188,15 @@ Device& device(int index) {
 namespace r1::ops {
 
 cudaStream_t stream_of(const ExecContext& ctx) { return cuda::device(ctx.device().index).stream(); }
+
+bool launches_early(const ExecContext& ctx) {
+  static const bool is_wanted = [] {
+    const char* value = std::getenv("R1_CUDA_EARLY_LAUNCH");
+    return value == nullptr || std::strcmp(value, "0") != 0;
+  }();
+  const cuda::Device& device = cuda::device(ctx.device().index);
+  return is_wanted && device.is_recording() && device.compute_capability() >= 90;
+}
 
 void check_launch(const ExecContext&, const char* name) { cuda::check(cudaGetLastError(), name); }
 

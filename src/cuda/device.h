@@ -51,6 +51,8 @@ class Device {
   void synchronize();
   /// Between them the calling thread's work for the stream is kept, not run.
   void begin_recording();
+  bool is_recording() const { return is_recording_; }
+  int compute_capability() const { return compute_capability_; }
   cudaGraphExec_t end_recording();
   void begin_timing();
   double end_timing();
@@ -59,7 +61,7 @@ class Device {
   void copy_rows(R1CudaCopy kind, std::byte* to, std::size_t to_pitch, const std::byte* from, std::size_t from_pitch, std::size_t row_bytes,
                  std::size_t num_rows);
 
-  int index_;
+  int index_, compute_capability_ = 0;
   bool is_recording_ = false;  // used by the thread that records
   cudaStream_t stream_ = nullptr;
   cudaMemPool_t pool_ = nullptr;

@@ -15,6 +15,7 @@ __device__ __forceinline__ float sigmoid(float g) {
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(256)
     swiglu_kernel(const T* gate_up, index_t gate_up_stride, T* out, index_t out_stride, index_t num_rows, index_t intermediate_size) {
+  begin_kernel();
   const index_t i = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   if (i >= intermediate_size) return;
   for (index_t row = blockIdx.y; row < num_rows; row += gridDim.y) {
@@ -31,6 +32,7 @@ template <typename T, int kWidth>
 __global__ void __launch_bounds__(256)
     swiglu_backward_kernel(const T* grad_out, index_t grad_out_stride, const T* gate_up, index_t gate_up_stride, T* grad_gate_up,
                            index_t grad_gate_up_stride, index_t num_rows, index_t intermediate_size) {
+  begin_kernel();
   const index_t i = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   if (i >= intermediate_size) return;
   for (index_t row = blockIdx.y; row < num_rows; row += gridDim.y) {

@@ -24,6 +24,7 @@ __device__ __forceinline__ void adamw_element(float& p, float gradient, float& m
 template <typename G, int kWidth>
 __global__ void __launch_bounds__(256)
     adamw_kernel(float* parameter, const G* gradient, float* exp_avg, float* exp_avg_sq, bf16* copy, AdamWFactors c, index_t count) {
+  begin_kernel();
   const index_t i = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   if (i >= count) return;
   if (i + kWidth <= count) {

@@ -124,6 +124,7 @@ __device__ __forceinline__ void store_row(T* to, const float (&values)[kPieces],
 template <typename T, int kPieces>
 __global__ void __launch_bounds__(kTrainingAttentionThreads, kTrainingAttentionBlocks)
     attention_kernel(const T* q, const T* k, const T* v, const int* cu_seqlens, AttentionShape shape, T* out, float* lse) {
+  begin_kernel();
   R1_DYNAMIC_SHARED(float, shared);
   const int head = blockIdx.y, kv_head = head / (shape.num_heads / shape.num_kv_heads), D = shape.head_dim;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
@@ -180,6 +181,7 @@ __global__ void __launch_bounds__(kTrainingAttentionThreads, kTrainingAttentionB
 template <typename T>
 __global__ void __launch_bounds__(kTrainingAttentionThreads, kTrainingAttentionBlocks)
     attention_deltas_kernel(const T* grad_out, const T* out, AttentionShape shape, float* deltas) {
+  begin_kernel();
   const int lane = threadIdx.x % kWarp, head = static_cast<int>(blockIdx.y) * kTrainingAttentionWarps + threadIdx.x / kWarp;
   const index_t token = blockIdx.x;
   if (head >= shape.num_heads) return;
@@ -197,6 +199,7 @@ template <typename T, int kPieces>
 __global__ void __launch_bounds__(kTrainingAttentionThreads, kTrainingAttentionBlocks)
     attention_grad_q_kernel(const T* grad_out, const T* q, const T* k, const T* v, const float* lse, const float* deltas,
                             const int* cu_seqlens, AttentionShape shape, T* grad_q) {
+  begin_kernel();
   R1_DYNAMIC_SHARED(float, shared);
   const int head = blockIdx.y, kv_head = head / (shape.num_heads / shape.num_kv_heads), D = shape.head_dim;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
@@ -250,6 +253,7 @@ template <typename T, int kPieces>
 __global__ void __launch_bounds__(kTrainingAttentionThreads, kTrainingAttentionBlocks)
     attention_grad_kv_kernel(const T* grad_out, const T* q, const T* k, const T* v, const float* lse, const float* deltas,
                              const int* cu_seqlens, AttentionShape shape, T* grad_k, T* grad_v) {
+  begin_kernel();
   R1_DYNAMIC_SHARED(float, shared);
   const int kv_head = blockIdx.y, group = shape.num_heads / shape.num_kv_heads, D = shape.head_dim;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;

@@ -17,6 +17,7 @@ struct TokenStrides {
 /// num_sequences + 1 borders.
 [[maybe_unused]] static __global__ void __launch_bounds__(256)
     attention_offsets_kernel(const int* cu_seqlens, int num_sequences, TokenStrides strides, int* offsets, int* lengths) {
+  begin_kernel();
   const int s = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (s > num_sequences) return;
   const int begin = load(cu_seqlens + s);

@@ -13,6 +13,7 @@ constexpr int kBiasRows = 512;
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(kBiasWarps* kWarp)
     bias_parts_kernel(const T* grad_out, index_t stride, index_t num_rows, index_t num_columns, float* parts) {
+  begin_kernel();
   R1_SHARED(float, sums, kBiasWarps* kWarp* kWidth);  // [element of a lane][warp][lane]
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const index_t column = (static_cast<index_t>(blockIdx.x) * kWarp + lane) * kWidth;

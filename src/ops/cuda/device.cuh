@@ -24,6 +24,15 @@ using index_t = long long;
 constexpr unsigned kFullWarp = 0xFFFFFFFFu;
 constexpr int kWarp = 32;
 
+/// Every kernel calls it before it reads or writes what another may touch: waits until all work before it is complete, where its launch did
+/// not (launch.h: early launches), and lets the next kernel take its place on the device, where that waits in the same way.
+__device__ __forceinline__ void begin_kernel() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 // ---- Storage types.
 
 struct bf16 {

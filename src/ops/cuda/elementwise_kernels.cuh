@@ -19,6 +19,7 @@ __device__ __forceinline__ void with_rest_of_row(index_t i, index_t length, Body
 
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(256) fill_kernel(T* x, index_t stride, index_t num_rows, index_t length, float value) {
+  begin_kernel();
   const index_t first = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   for (index_t row = blockIdx.y; row < num_rows; row += gridDim.y) {
     with_rest_of_row<kWidth>(first, length, [&]<int kCount>(index_t i) {
@@ -34,6 +35,7 @@ __global__ void __launch_bounds__(256) fill_kernel(T* x, index_t stride, index_t
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(256)
     add_kernel(const T* a, index_t a_stride, const T* b, index_t b_stride, T* out, index_t out_stride, index_t num_rows, index_t length) {
+  begin_kernel();
   const index_t first = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   for (index_t row = blockIdx.y; row < num_rows; row += gridDim.y) {
     with_rest_of_row<kWidth>(first, length, [&]<int kCount>(index_t i) {
@@ -48,6 +50,7 @@ __global__ void __launch_bounds__(256)
 
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(256) scale_kernel(T* x, index_t stride, index_t num_rows, index_t length, float factor) {
+  begin_kernel();
   const index_t first = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   for (index_t row = blockIdx.y; row < num_rows; row += gridDim.y) {
     with_rest_of_row<kWidth>(first, length, [&]<int kCount>(index_t i) {
@@ -62,6 +65,7 @@ __global__ void __launch_bounds__(256) scale_kernel(T* x, index_t stride, index_
 /// out = x in another storage type. kWidth elements a thread, the last ones singly.
 template <typename From, typename To, int kWidth>
 __global__ void __launch_bounds__(256) cast_kernel(const From* x, To* out, index_t count) {
+  begin_kernel();
   const index_t first = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   with_rest_of_row<kWidth>(first, count, [&]<int kCount>(index_t i) { store_floats(out + i, load_floats<kCount>(x + i)); });
 }
@@ -81,6 +85,7 @@ __device__ __forceinline__ void move_unit<uint4>(const uint4* from, uint4* to) {
 template <typename Unit>
 __global__ void __launch_bounds__(256) move_rows_kernel(const Unit* x, index_t x_stride, const int* x_rows, Unit* out, index_t out_stride,
                                                         const int* out_rows, index_t num_rows, index_t units) {
+  begin_kernel();
   const index_t i = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= units) return;
   for (index_t row = blockIdx.y; row < num_rows; row += gridDim.y) {
@@ -99,6 +104,7 @@ struct Segment {
 /// out[to + i] = x[from + i] for each segment; grid.y strides over the segments. Segments written must not overlap.
 template <typename T>
 __global__ void __launch_bounds__(256) move_segments_kernel(const T* x, T* out, const Segment* segments, index_t num_segments) {
+  begin_kernel();
   for (index_t s = blockIdx.y; s < num_segments; s += gridDim.y) {
     const index_t from = load(&segments[s].from), to = load(&segments[s].to), count = load(&segments[s].count);
     constexpr int kWidth = kVectorWidth<T>;

@@ -8,6 +8,7 @@ namespace r1::ops::kernels {
 /// out[t] = weight[ids[t]]. Columns by grid.y.
 template <typename W, typename T, int kWidth>
 __global__ void __launch_bounds__(256) embedding_kernel(const int* ids, const W* weight, T* out, index_t out_stride, index_t hidden_size) {
+  begin_kernel();
   const index_t token = blockIdx.x, i = (static_cast<index_t>(blockIdx.y) * blockDim.x + threadIdx.x) * kWidth;
   if (i >= hidden_size) return;
   store_floats(out + token * out_stride + i, load_floats<kWidth>(weight + load(ids + token) * hidden_size + i));
@@ -23,6 +24,7 @@ template <typename T, typename W, int kWidth>
 __global__ void __launch_bounds__(kEmbeddingThreads)
     embedding_backward_kernel(const int* ids, index_t num_tokens, const T* grad_out, index_t grad_out_stride, W* grad_weight,
                               index_t hidden_size) {
+  begin_kernel();
   constexpr int kWarps = kEmbeddingThreads / kWarp;
   R1_SHARED(unsigned, matches, kWarps);
   const index_t token = blockIdx.x;

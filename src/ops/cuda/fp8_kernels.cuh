@@ -9,6 +9,7 @@ namespace r1::ops::kernels {
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(256)
     round_rows_to_f8_kernel(const T* x, index_t x_stride, f8e4m3* rounded, float* scales, index_t row_length) {
+  begin_kernel();
   const index_t row = blockIdx.x;
   x += row * x_stride;
   rounded += row * row_length;
@@ -33,6 +34,7 @@ __global__ void __launch_bounds__(256)
 template <typename T, typename B, int kWidth>
 __global__ void __launch_bounds__(256) scale_sums_kernel(const float* sums, const float* row_scales, const float* column_scales,
                                                          const B* bias, T* out, index_t out_stride, index_t num_rows, index_t num_columns) {
+  begin_kernel();
   const index_t column = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   if (column >= num_columns) return;
   const Floats<kWidth> factors = load_floats<kWidth>(column_scales + column);

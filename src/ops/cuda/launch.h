@@ -34,6 +34,10 @@ namespace r1::ops {
 
 /// The stream of the context's device. Defined by the CUDA module.
 cudaStream_t stream_of(const ExecContext& ctx);
+/// Whether launches are recorded, on a device (compute capability 9.0) that can bring a kernel to its processors while the one before still
+/// runs: decode steps consist of some hundred kernels of a few microseconds. The kernel waits itself (device.cuh: begin_kernel).
+/// R1_CUDA_EARLY_LAUNCH=0 turns it off.
+bool launches_early(const ExecContext& ctx);
 /// Throws Error(kInternal) with the kernel's name and CUDA's message unless the last launch was accepted.
 void check_launch(const ExecContext& ctx, const char* name);
 /// Through pinned memory of the module: `host` may change after the call.
@@ -47,6 +51,24 @@ void launch(const ExecContext& ctx, const char* name, void (*kernel)(Parameters.
   if (shared_bytes > (40U << 10)) {
     cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                          static_cast<int>(shared_bytes));
+  }
+  if (launches_early(ctx)) {
+    cudaFuncAttributes built{};
+    // Code for earlier devices does not wait.
+    if (cudaFuncGetAttributes(&built, reinterpret_cast<const void*>(kernel)) == cudaSuccess && built.ptxVersion >= 90) {
+      cudaLaunchAttribute early{};
+      early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      early.val.programmaticStreamSerializationAllowed = 1;
+      cudaLaunchConfig_t config{};
+      config.gridDim = dim3(grid.x, grid.y, grid.z);
+      config.blockDim = dim3(num_threads);
+      config.dynamicSmemBytes = shared_bytes;
+      config.stream = stream_of(ctx);
+      config.attrs = &early;
+      config.numAttrs = 1;
+      cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
+      return check_launch(ctx, name);
+    }
   }
   // clang-format off
   kernel<<<dim3(grid.x, grid.y, grid.z), num_threads, shared_bytes, stream_of(ctx)>>>(static_cast<Parameters>(arguments)...);

@@ -41,6 +41,7 @@ template <typename L, int kWidth>
 __global__ void __launch_bounds__(256)
     log_softmax_stats_kernel(const L* logits, index_t stride, index_t columns, const int* ids, int first_id, float temperature,
                              const float* temperatures, RowState* states) {
+  begin_kernel();
   R1_SHARED(float, warp_values, 8);
   R1_SHARED(int, warp_ids, 8);
   const index_t row = blockIdx.x;
@@ -130,6 +131,7 @@ __global__ void __launch_bounds__(256)
 [[maybe_unused]] static __global__ void __launch_bounds__(256)
     log_softmax_results_kernel(const RowState* states, const int* ids, index_t num_rows, float sign, float* log_probs, float* is_correct,
                                float* entropy, float* lse) {
+  begin_kernel();
   const index_t row = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (row >= num_rows) return;
   const int id = load(ids + row);
@@ -154,6 +156,7 @@ template <typename T, int kWidth>
 __global__ void __launch_bounds__(256)
     logits_gradient_kernel(const float* logits, index_t stride, index_t num_rows, index_t columns, const int* ids, int first_id,
                            float temperature, const float* lse, float scale, const float* grad_log_probs, T* gradients) {
+  begin_kernel();
   const index_t i = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   if (i >= columns) return;
   for (index_t row = blockIdx.y; row < num_rows; row += gridDim.y) {

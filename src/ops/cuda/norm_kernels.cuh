@@ -13,6 +13,7 @@ template <typename T, int kWidth, bool kAdd>
 __global__ void __launch_bounds__(256)
     rms_norm_kernel(const T* x, index_t x_stride, const T* residual, index_t residual_stride, const T* weight, float eps, T* sum,
                     index_t sum_stride, T* out, index_t out_stride, float* rstd, index_t hidden_size) {
+  begin_kernel();
   const index_t row = blockIdx.x;
   x += row * x_stride;
   if (kAdd) residual += row * residual_stride;
@@ -56,6 +57,7 @@ template <typename T, int kWidth, bool kAccumulate>
 __global__ void __launch_bounds__(256)
     rms_norm_backward_kernel(const T* grad_out, index_t grad_out_stride, const T* x, index_t x_stride, const T* weight, const float* rstd,
                              T* grad_x, index_t grad_x_stride, float* partial_sums, index_t num_rows, index_t hidden_size) {
+  begin_kernel();
   // [kWidth, H / kWidth]: neighbouring threads use neighbouring banks.
   R1_DYNAMIC_SHARED(float, weight_sums);
   const index_t vectors = hidden_size / kWidth;
@@ -109,6 +111,7 @@ __global__ void __launch_bounds__(256)
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(256)
     sum_parts_kernel(const float* partial_sums, index_t num_parts, index_t num_columns, T* out, bool accumulate) {
+  begin_kernel();
   R1_SHARED(float, run_sums, 8 * kWarp * kWidth);  // [element of a lane][run][lane]
   const int lane = threadIdx.x % kWarp, run = threadIdx.x / kWarp;
   const index_t column = (static_cast<index_t>(blockIdx.x) * kWarp + lane) * kWidth;

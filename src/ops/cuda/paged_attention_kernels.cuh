@@ -20,6 +20,7 @@ template <typename T, int kWidth>
 __global__ void __launch_bounds__(128)
     write_kv_cache_kernel(const T* k, index_t k_stride, const T* v, index_t v_stride, const int* slot_mapping, int num_kv_heads,
                           int head_dim, int padded_dim, int block_size, T* key_cache, T* value_cache) {
+  begin_kernel();
   const index_t token = blockIdx.x;
   const int slot = load(slot_mapping + token);
   if (slot < 0) return;
@@ -71,6 +72,7 @@ __global__ void __launch_bounds__(kAttentionThreads)
     paged_attention_kernel(const T* q, index_t q_stride, const T* key_cache, const T* value_cache, const int* cu_seqlens,
                            const int* context_lens, const int* block_tables, PagedAttentionShape shape, T* out, index_t out_stride,
                            float* partial_out, float* partial_stats) {
+  begin_kernel();
   constexpr int kWidth = kVectorWidth<T>;
   constexpr int kPositionPieces = kStepPositions / kWidth;         // threads along the positions
   constexpr int kKeyGroups = kAttentionThreads / kPositionPieces;  // threads along D
@@ -251,6 +253,7 @@ __global__ void __launch_bounds__(kAttentionThreads)
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(128)
     merge_splits_kernel(const float* partial_out, const float* partial_stats, int num_splits, int head_dim, T* out, index_t out_stride) {
+  begin_kernel();
   const index_t token = blockIdx.x, head = blockIdx.y;
   const index_t first = (token * gridDim.y + head) * num_splits;
   float largest = -INFINITY;

@@ -13,6 +13,7 @@ constexpr index_t kReduceElements = 1024;
 /// One thread holds the chains of one 16-byte piece: two neighbouring lanes share a block of f32, one lane has a block of bf16.
 template <typename T, bool kSquares, bool kAligned>
 __global__ void __launch_bounds__(256) sum_blocks_kernel(const T* x, index_t count, double* sums, index_t num_blocks) {
+  begin_kernel();
   constexpr int kWidth = kVectorWidth<T>, kLanes = 8 / kWidth;
   const index_t thread = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const index_t block = thread / kLanes;

@@ -11,6 +11,7 @@ namespace r1::ops::kernels {
 template <typename T, int kWidth, bool kInterleaved>
 __global__ void __launch_bounds__(256) rope_kernel(T* x, index_t stride, const int* position_ids, const float* cos, const float* sin,
                                                    int num_heads, int head_dim, int num_angles, float sign) {
+  begin_kernel();
   const index_t token = blockIdx.x;
   const index_t position = load(position_ids + token);
   const int pieces = num_angles / kWidth;

@@ -231,6 +231,7 @@ template <typename L, int kWidth>
 __global__ void __launch_bounds__(kSamplingThreads)
     sample_kernel(const L* logits, index_t stride, int vocab_size, const RowSettings* settings, const int* seen_ids,
                   const int* seen_offsets, const float* uniforms, float* scores, unsigned* seen_bits, int* ids, float* probabilities) {
+  begin_kernel();
   const index_t row = blockIdx.x;
   const int V = vocab_size, words = (V + 31) / 32;
   const float temperature = load(&settings[row].temperature), penalty = load(&settings[row].repetition_penalty);
@@ -325,6 +326,7 @@ __global__ void __launch_bounds__(kSamplingThreads)
 /// base/rng.h: token_uniform, the first word of Philox4x32-10 with key = seed and counter = (row id, sample, position).
 [[maybe_unused]] static __global__ void __launch_bounds__(256)
     token_uniforms_kernel(fixed_t seed, const index_t* row_ids, const int* samples, const int* positions, float* uniforms, index_t count) {
+  begin_kernel();
   const index_t row = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (row >= count) return;
   const fixed_t row_id = static_cast<fixed_t>(load(row_ids + row));

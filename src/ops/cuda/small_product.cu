@@ -31,7 +31,9 @@ void run(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Sm
            weights.data, extras, result.data, result.stride, static_cast<int>(values.count), weights.count, weights.length);
   };
   const auto with_rows = [&](auto rows_of_x) {
-    if (weights.count >= kManyColumns) return with(rows_of_x, std::integral_constant<int, 2>{});
+    if constexpr (rows_of_x <= 2) {  // four rows of x leave no registers for a second row of the weight
+      if (weights.count >= kManyColumns) return with(rows_of_x, std::integral_constant<int, 2>{});
+    }
     with(rows_of_x, std::integral_constant<int, 1>{});
   };
   if (values.count == 1) return with_rows(std::integral_constant<int, 1>{});

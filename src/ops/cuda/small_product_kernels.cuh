@@ -50,7 +50,7 @@ struct SmallProductExtras {
 /// out[m, n] = x[m] · weight[n] (scaled) (+ bias[n]). W, X: storage of weight and x; T: of out. M is at most kM. Grid: N / (kRows warps).
 /// K is a multiple of 16 bytes of W, rows of both operands begin at multiples of 16 bytes.
 template <typename W, typename X, typename T, int kM, int kRows>
-__global__ void __launch_bounds__(kSmallProductWarps* kWarp, 4)
+__global__ void __launch_bounds__(kSmallProductWarps* kWarp, kM* kRows > 2 ? 3 : 4)
     small_product_kernel(const X* x, index_t x_stride, const W* weight, SmallProductExtras extras, T* out, index_t out_stride, int M,
                          index_t N, index_t K) {
   constexpr int kWidth = kVectorWidth<W>;
@@ -68,8 +68,8 @@ __global__ void __launch_bounds__(kSmallProductWarps* kWarp, 4)
     for (int m = 0; m < kM; ++m) sums[r][m] = 0.0f;
   }
   constexpr index_t kStep = kWarp * kWidth;
-  for (index_t i = lane * kWidth; i < K; i += kStep * kSmallProductPieces) {
-    uint4 pieces[kSmallProductPieces][kRows];
+  uint4 pieces[kSmallProductPieces][kRows];
+  const auto ask = [&](index_t i) {
 #pragma unroll
     for (int p = 0; p < kSmallProductPieces; ++p) {
 #pragma unroll
@@ -77,12 +77,24 @@ __global__ void __launch_bounds__(kSmallProductWarps* kWarp, 4)
         if (i + p * kStep < K) pieces[p][r] = load16(rows[r] + i + p * kStep);
       }
     }
+  };
+  // The weight is there whatever the kernels before this one still do: only a recording launches early, and none writes weights.
+  ask(lane * kWidth);
+  begin_kernel();
+  for (index_t i = lane * kWidth; i < K; i += kStep * kSmallProductPieces) {
+    uint4 current[kSmallProductPieces][kRows];
+#pragma unroll
+    for (int p = 0; p < kSmallProductPieces; ++p) {
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) current[p][r] = pieces[p][r];
+    }
+    ask(i + kStep * kSmallProductPieces);  // under way while these are used
 #pragma unroll
     for (int p = 0; p < kSmallProductPieces; ++p) {
       if (i + p * kStep >= K) break;
       Floats<kWidth> weights[kRows];
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) weights[r] = unpack<W>(pieces[p][r]);
+      for (int r = 0; r < kRows; ++r) weights[r] = unpack<W>(current[p][r]);
 #pragma unroll
       for (int m = 0; m < kM; ++m) {
         Floats<kWidth> values = load_floats<kWidth>(x + (m < M ? m : M - 1) * x_stride + i + p * kStep);
