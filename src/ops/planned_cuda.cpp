@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/cuda/paged_splits.h"
 #include "ops/cuda/sdpa_groups.h"
 #include "ops/cuda_logits.h"
 
@@ -10,7 +11,7 @@ namespace planned {  // the ops' own names
 
 // As ops/cuda has them.
 constexpr std::int64_t kBlasWorkspaceBytes = std::int64_t{32} << 20;
-constexpr std::int64_t kBiasRows = 512, kNormRows = 32, kPositionsPerSplit = 512;
+constexpr std::int64_t kBiasRows = 512, kNormRows = 32;
 
 static std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -62,10 +63,12 @@ static void attention_backward(const ExecContext& ctx, const Tensor&, const Tens
 
 static void paged_attention(const ExecContext& ctx, const Tensor& q, const Tensor& key_cache, const Tensor&, const Tensor&, const Tensor&,
                             const Tensor& block_tables, const AttentionHeads& heads, Tensor&) {
-  const std::int64_t num_splits = ceil_div(block_tables.dim(1) * key_cache.dim(3), kPositionsPerSplit);
+  const int num_splits = kernels::most_splits(static_cast<int>(block_tables.dim(1) * key_cache.dim(3)));
   if (num_splits <= 1) return;
-  const Tensor partial_out = ctx.empty({q.dim(0), heads.num_attention_heads, num_splits, heads.head_dim});
-  const Tensor partial_stats = ctx.empty({q.dim(0), heads.num_attention_heads, num_splits, 2});
+  const std::int64_t tokens =
+      std::min<std::int64_t>(q.dim(0), kernels::tokens_per_launch(heads.num_attention_heads, num_splits, heads.head_dim));
+  const Tensor partial_out = ctx.empty({tokens, heads.num_attention_heads, num_splits, heads.head_dim});
+  const Tensor partial_stats = ctx.empty({tokens, heads.num_attention_heads, num_splits, 2});
 }
 
 /// One chunk of logits and what is made of it.
@@ -73,12 +76,12 @@ static void head_chunk(const ExecContext& ctx, const Tensor& hidden, const Tenso
                        bool has_gradients) {
   const std::int64_t V = weight.dim(0), rows = cuda_rows_of_logits(hidden.dim(0), V, workspace_bytes);
   const Tensor logits = ctx.empty({rows, V});
-  multiply(ctx, hidden, weight);
   Tensor states, lse;
   if (has_results) {
     states = ctx.empty({rows, 4}, DType::kF64);
     if (has_gradients) lse = ctx.empty({rows});
   }
+  multiply(ctx, hidden, weight);
   if (!has_gradients) return;
   Tensor grad_logits;
   const bool is_rounded = hidden.dtype() != DType::kF32;

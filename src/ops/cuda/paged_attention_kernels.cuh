@@ -4,10 +4,11 @@
 // One block of 128 threads for a query token, a tile of up to 8 query heads of one key/value head (they share its keys and values) and
 // a split of the context. Positions go by in steps of 64. Keys: each thread multiplies 16 bytes of positions by its share of D, for all
 // heads of the tile; values: 16 bytes of D by its share of the positions. Bound by bandwidth: every key and value of the context is
-// read once for a key/value head and tile. The splits' length is fixed, so that a row does not depend on the batch.
+// read once for a key/value head and tile. The splits' length follows from the context: a row does not depend on the batch.
 #pragma once
 
 #include "ops/cuda/device.cuh"
+#include "ops/cuda/paged_splits.h"
 
 namespace r1::ops::kernels {
 
@@ -44,8 +45,8 @@ __global__ void __launch_bounds__(128)
 }
 
 struct PagedAttentionShape {
-  int num_sequences, num_kv_heads, group, head_dim, padded_dim, block_size, num_splits, positions_per_split;
-  index_t table_stride;
+  int num_sequences, num_kv_heads, group, head_dim, padded_dim, block_size, num_splits;
+  index_t table_stride, first_token;  // tokens from first_token on are this launch's
   float scale;
 };
 
@@ -65,7 +66,7 @@ __device__ __forceinline__ int context_of(index_t token, const int* cu_seqlens, 
 }
 
 /// With one split: out. With several: partial_out [T, Hq, splits, D] (not divided by the sum) and partial_stats [T, Hq, splits, 2]
-/// (maximum, sum; sum 0 for a split behind the context). Grid (T, Hkv * tiles, splits).
+/// (maximum, sum; sum 0 for a split behind the context), both of the launch's T tokens. Grid (T, Hkv * tiles, splits).
 /// Dynamic shared memory: floats, the larger of kHeads * D (queries) and slots * kHeads * padded D (results), see the launch.
 template <typename T, int kHeads>
 __global__ void __launch_bounds__(kAttentionThreads)
@@ -83,7 +84,7 @@ __global__ void __launch_bounds__(kAttentionThreads)
   R1_SHARED(float, corrections, kHeads);
   R1_SHARED(float, sums, kHeads);
 
-  const index_t token = blockIdx.x;
+  const index_t launched = blockIdx.x, token = shape.first_token + launched;
   const int tiles = (shape.group + kHeads - 1) / kHeads;
   const int kv_head = blockIdx.y / tiles, first_in_group = blockIdx.y % tiles * kHeads;
   const int num_heads = shape.group - first_in_group < kHeads ? shape.group - first_in_group : kHeads;
@@ -91,11 +92,11 @@ __global__ void __launch_bounds__(kAttentionThreads)
   const int split = blockIdx.z, thread = threadIdx.x, lane = thread % kWarp, warp = thread / kWarp;
   int sequence = 0;
   const int context = context_of(token, cu_seqlens, context_lens, shape.num_sequences, &sequence);
-  const int begin = split * shape.positions_per_split;
-  const int end = begin + shape.positions_per_split < context ? begin + shape.positions_per_split : context;
+  const int length = positions_per_split(context), begin = split * length;
+  const int end = begin + length < context ? begin + length : context;
   if (begin >= end) {  // the same for all threads of the block
     if (shape.num_splits > 1 && thread < num_heads) {
-      store(partial_stats + ((token * num_query_heads + first_head + thread) * shape.num_splits + split) * 2 + 1, 0.0f);
+      store(partial_stats + ((launched * num_query_heads + first_head + thread) * shape.num_splits + split) * 2 + 1, 0.0f);
     }
     return;
   }
@@ -230,7 +231,7 @@ __global__ void __launch_bounds__(kAttentionThreads)
     if (h >= num_heads || lane != 0) continue;
     sums[h] = running_sums[n];
     if (shape.num_splits == 1) continue;
-    float* stats = partial_stats + ((token * num_query_heads + first_head + h) * shape.num_splits + split) * 2;
+    float* stats = partial_stats + ((launched * num_query_heads + first_head + h) * shape.num_splits + split) * 2;
     store(stats, maxima[n]);
     store(stats + 1, running_sums[n]);
   }
@@ -240,7 +241,7 @@ __global__ void __launch_bounds__(kAttentionThreads)
     float total = results[h * shape.padded_dim + d];
     for (int slot = 1; slot < slots; ++slot) total += results[(slot * kHeads + h) * shape.padded_dim + d];
     if (shape.num_splits > 1) {
-      store(partial_out + ((token * num_query_heads + first_head + h) * shape.num_splits + split) * shape.head_dim + d, total);
+      store(partial_out + ((launched * num_query_heads + first_head + h) * shape.num_splits + split) * shape.head_dim + d, total);
     } else {
       T result;
       from_float(total / sums[h], result);

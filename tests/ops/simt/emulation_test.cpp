@@ -249,13 +249,13 @@ TEST(StorageTypes, AreConvertedAsOnTheHost) {
       if (std::isnan(value)) continue;
       bf16 brain{};
       f16 half{};
-      f8e4m3 small{};
+      f8e4m3 eight{};
       from_float(value, brain);
       from_float(value, half);
-      from_float(value, small);
+      from_float(value, eight);
       ASSERT_EQ(brain.bits, f32_to_bf16(value)) << value;
       ASSERT_EQ(half.bits, f32_to_f16(value)) << value;
-      ASSERT_EQ(small.bits, f32_to_f8e4m3(value)) << value;
+      ASSERT_EQ(eight.bits, f32_to_f8e4m3(value)) << value;
     }
   }
   for (unsigned bits = 0; bits < 256; ++bits) {

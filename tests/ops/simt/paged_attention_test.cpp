@@ -1,5 +1,8 @@
 #include "ops/paged_attention.h"
 
+#define R1_SIMT 1
+#include "ops/cuda/paged_launches.h"
+#include "ops/cuda/paged_splits.h"
 #include "ops/op_scope.h"
 #include "tests/ops/paged_attention_cases.h"
 #include "tests/ops/simt/compare.h"
@@ -50,6 +53,56 @@ TEST(SimtPagedAttention, MatchesTheReferenceFromTheCacheOn) {
       EXPECT_EQ(found[2], expected[2]);
     }
   }
+}
+
+// Contexts on both sides of a border of the splits' lengths; two tokens of each sequence are new.
+TEST(SimtPagedAttention, GivesARowTheSameBitsInEveryBatchAndInAnyNumberOfLaunches) {
+  const auto ctx = make_simt_context();
+  const ops::AttentionHeads heads{2, 1, 16, 0.25F};
+  const std::int64_t block_size = 16, most_blocks = 40;
+  const std::vector<std::int32_t> contexts = {3, 64, 66, 511, 513, 630};
+  const Tensor keys = stored_tensor(*ctx, ops::key_cache_shape(most_blocks * 6, heads, 16), random_values(most_blocks * 6 * 256, 1),
+                                    DType::kF32),
+               values = stored_tensor(*ctx, ops::value_cache_shape(most_blocks * 6, heads, 16), random_values(most_blocks * 6 * 256, 2),
+                                      DType::kF32);
+  const std::vector<float> queries = random_values(12 * 32, 3);
+  const auto attend = [&](const std::vector<std::size_t>& sequences, std::int64_t most_tokens) {
+    std::vector<std::int32_t> starts = {0}, lens, tables;
+    std::vector<float> q;
+    std::int32_t longest = 0;
+    for (const std::size_t s : sequences) longest = std::max(longest, contexts[s]);
+    const auto columns = (longest + block_size - 1) / block_size;  // a batch's tables are as wide as its longest sequence needs
+    for (const std::size_t s : sequences) {
+      starts.push_back(starts.back() + 2);
+      lens.push_back(contexts[s]);
+      q.insert(q.end(), queries.begin() + static_cast<std::ptrdiff_t>(s * 64), queries.begin() + static_cast<std::ptrdiff_t>(s * 64 + 64));
+      for (std::int64_t b = 0; b < columns; ++b)
+        tables.push_back(static_cast<std::int32_t>(static_cast<std::int64_t>(s) * most_blocks + b));
+    }
+    const auto n = static_cast<std::int64_t>(sequences.size());
+    Tensor out = ctx->empty({2 * n, 32});
+    const Tensor block_tables = device_tensor(*ctx, {n, columns}, tables);
+    ops::OpScope scope(*ctx, "paged attention test");
+    ops::simt_backend::paged_attention_in_launches(*ctx, stored_tensor(*ctx, {2 * n, 32}, q, DType::kF32), keys, values,
+                                                   device_tensor(*ctx, {n + 1}, starts), device_tensor(*ctx, {n}, lens), block_tables,
+                                                   heads, out, most_tokens);
+    return floats_of(*ctx, out);
+  };
+  const std::vector<float> together = attend({0, 1, 2, 3, 4, 5}, 1000);
+  for (const std::int64_t most_tokens : {1, 5, 12}) EXPECT_EQ(attend({0, 1, 2, 3, 4, 5}, most_tokens), together) << most_tokens;
+  for (std::size_t s = 0; s < contexts.size(); ++s) {
+    const auto begin = together.begin() + static_cast<std::ptrdiff_t>(s * 64);
+    EXPECT_EQ(attend({s}, 1000), std::vector<float>(begin, begin + 64)) << "context " << contexts[s];
+  }
+}
+
+TEST(PagedSplits, AreEnoughForEveryContextUpToTheCapacity) {
+  int most = 1;
+  for (int context = 1; context <= 40'000; ++context) {
+    most = std::max(most, ops::kernels::splits_of(context));
+    ASSERT_EQ(ops::kernels::most_splits(context), most) << context;
+  }
+  EXPECT_EQ(ops::kernels::most_splits(0), 1);
 }
 
 }  // namespace

@@ -62,7 +62,7 @@ TEST(PlannedCuda, TakesWhatTheKernelsTake) {
         ctx, [&](const ops::OpTable& table) { table.attention_backward(ctx, q, q, k, k, q, lse, starts, heads, out, grad_k, grad_v); },
         scores, "attention_backward");
 
-    // 70 blocks of 16 positions: three splits.
+    // 70 blocks of 16 positions: nine splits.
     const Tensor keys = zeros(ctx, ops::key_cache_shape(1, heads, 16), dtype),
                  values = zeros(ctx, ops::value_cache_shape(1, heads, 16), dtype);
     const Tensor lengths = device_tensor(ctx, {1}, std::vector<std::int32_t>{9}),
