@@ -96,9 +96,8 @@ void ShardedStore::begin_gradients(int unit_index) {
   if (!state.gradients.defined()) state.gradients = ctx_.empty({state.state_range.size()});
   if (is_first && num_ranks() == 1) {
     state.scratch = state.gradients;  // the first micro-batch's gradient is the start of the sum: written in place
-  } else if (is_first && !options_.deterministic_reduction) {
-    state.local_sum = options_.sharding == Sharding::kReplicated ? state.gradients : ctx_.empty({state.num_elements});
-    state.scratch = state.local_sum;
+  } else if (is_first && adds_locally()) {
+    state.scratch = state.gradients;
   } else {
     state.scratch = ctx_.empty({state.num_elements});
     count_scratch(bytes_of(state.scratch));
@@ -118,27 +117,44 @@ void ShardedStore::gradients_ready(int unit_index) {
     state.scratch = Tensor();
     return;
   }
-  if (options_.deterministic_reduction) return start_exchange(unit_index);
+  if (!adds_locally()) {
+    exchanges_.push_back(options_.deterministic_reduction ? start_exchange(unit_index) : start_reduction(unit_index));
+    while (exchanges_.size() > kExchangesUnderWay) {
+      fold(exchanges_.front());
+      exchanges_.pop_front();
+    }
+    return;
+  }
   if (is_first) {
-    if (is_idle_) ops::fill(ctx_, state.local_sum, 0);
+    if (is_idle_) ops::fill(ctx_, state.gradients, 0);
   } else {
-    if (!is_idle_) ops::add(ctx_, state.local_sum, state.scratch, state.local_sum);
+    if (!is_idle_) ops::add(ctx_, state.gradients, state.scratch, state.gradients);
     count_scratch(-bytes_of(state.scratch));
   }
   state.scratch = Tensor();
-  if (is_last_micro_step(micro_step_)) reduce_local_sum(state);
-}
-
-void ShardedStore::reduce_local_sum(UnitState& state) {
-  if (options_.sharding == Sharding::kReplicated) {
+  if (is_last_micro_step(micro_step_)) {
     state.gradient_transfer = communicator_.all_reduce(ctx_, state.gradients, comm::Reduce::kSum, state.name);
-  } else {
-    state.gradient_transfer = communicator_.reduce_scatter(ctx_, state.local_sum, state.gradients, state.counts, state.name);
   }
-  state.local_sum = Tensor();  // the transfer keeps it alive
 }
 
-void ShardedStore::start_exchange(int unit_index) {
+// The first sum of a step arrives where it belongs, later ones beside it.
+ShardedStore::Exchange ShardedStore::start_reduction(int unit_index) {
+  UnitState& state = unit(unit_index);
+  Exchange exchange;
+  exchange.unit = unit_index;
+  exchange.micro_step = micro_step_;
+  exchange.scratch = std::exchange(state.scratch, Tensor());
+  if (is_idle_) ops::fill(ctx_, exchange.scratch, 0);
+  if (micro_step_ > 0) {
+    exchange.received = ctx_.empty({state.own.size()});
+    count_scratch(bytes_of(exchange.received));
+  }
+  Tensor& target = micro_step_ > 0 ? exchange.received : state.gradients;
+  exchange.work = communicator_.reduce_scatter(ctx_, exchange.scratch, target, state.counts, state.name);
+  return exchange;
+}
+
+ShardedStore::Exchange ShardedStore::start_exchange(int unit_index) {
   UnitState& state = unit(unit_index);
   const int rank = communicator_.rank();
   const std::int64_t present = num_present(micro_step_), own_size = state.own.size();
@@ -161,16 +177,21 @@ void ShardedStore::start_exchange(int unit_index) {
     }
   }
   exchange.work = communicator_.all_to_all(ctx_, exchange.scratch, send, exchange.received, receive, state.name);
-  exchanges_.push_back(std::move(exchange));
-  while (exchanges_.size() > kExchangesUnderWay) {
-    fold(exchanges_.front());
-    exchanges_.pop_front();
-  }
+  return exchange;
+}
+
+void ShardedStore::fold(Exchange& exchange) {
+  exchange.work.wait();
+  if (options_.deterministic_reduction) return fold_in_order(exchange);
+  UnitState& state = unit(exchange.unit);
+  count_scratch(-bytes_of(exchange.scratch));
+  if (!exchange.received.defined()) return;
+  if (state.own.size() > 0) ops::add(ctx_, state.gradients, exchange.received, state.gradients);
+  count_scratch(-bytes_of(exchange.received));
 }
 
 // ((g0 + g1) + g2) + … over the global indices of the micro-batches, on the piece that this rank owns.
-void ShardedStore::fold(Exchange& exchange) {
-  exchange.work.wait();
+void ShardedStore::fold_in_order(Exchange& exchange) {
   UnitState& state = unit(exchange.unit);
   const std::int64_t own_size = state.own.size(), present = num_present(exchange.micro_step);
   if (own_size > 0) {

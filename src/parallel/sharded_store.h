@@ -41,7 +41,6 @@ class ShardedStore : public ParameterStore {
     Tensor working;                // [working_range] bf16; undefined: passes read values
     Tensor exp_avg, exp_avg_sq;    // [state_range]
     Tensor scratch;                // [num_elements]: gradient of the micro-batch in flight
-    Tensor local_sum;              // [num_elements]: this rank's sum, without the deterministic reduction
     comm::Work gradient_transfer;  // of sums, at the end of a step
   };
 
@@ -82,14 +81,17 @@ class ShardedStore : public ParameterStore {
   struct Exchange {
     int unit = 0;
     std::int64_t micro_step = 0;
-    Tensor scratch, received;  // received: the other ranks' pieces in rank order
+    Tensor scratch, received;  // received: the other ranks' pieces in rank order, or the sum of all ranks' (undefined: it is in place)
     comm::Work work;
   };
 
   void visit_ranges(const ShardVisitor& visit, bool owned_only);
-  void start_exchange(int unit_index);
+  Exchange start_exchange(int unit_index);
+  Exchange start_reduction(int unit_index);
   void fold(Exchange& exchange);
-  void reduce_local_sum(UnitState& state);
+  void fold_in_order(Exchange& exchange);
+  /// Whether a rank adds up its own micro-batches' gradients, for one reduction at the step's end: where it holds the whole of them anyway.
+  bool adds_locally() const { return !options_.deterministic_reduction && options_.sharding == Sharding::kReplicated; }
   void finish_gradients();
   bool is_last_micro_step(std::int64_t micro_step) const { return micro_step + 1 == num_micro_steps_; }
   std::int64_t num_present(std::int64_t micro_step) const;

@@ -41,9 +41,9 @@ inline StoreEstimate estimate_store(const nn::ParameterSet& parameters, const St
   if (options.deterministic_reduction || num_ranks == 1) {
     estimate.scratch = num_ranks == 1 ? (micro_batches_per_rank > 1 ? largest : 0) : 4 * largest;
   } else {
-    estimate.scratch = largest + (is_replicated ? 0 : total);  // this rank's own sum
+    estimate.scratch = is_replicated ? largest : 4 * largest;
   }
-  const double gradients = options.deterministic_reduction ? accumulation * total : total;
+  const double gradients = options.deterministic_reduction || !is_replicated ? accumulation * total : total;
   const double gathers = is_zero3 ? accumulation * (2 * total - at_turn) : total;
   estimate.traffic_per_step = num_ranks == 1 ? 0 : (gradients + gathers) * others;
   return estimate;

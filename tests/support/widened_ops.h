@@ -111,6 +111,7 @@ inline ops::OpTable widened_cpu_table() {
   using ops::OpTable;
   OpTable table = cpu_table();
   table.linear = WidenedOp<&OpTable::linear>::call;
+  table.linear_fp8 = WidenedOp<&OpTable::linear_fp8>::call;
   table.linear_backward_input = WidenedOp<&OpTable::linear_backward_input>::call;
   table.linear_backward_weight = WidenedOp<&OpTable::linear_backward_weight>::call;
   table.rms_norm = WidenedOp<&OpTable::rms_norm>::call;

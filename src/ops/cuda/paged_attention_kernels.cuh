@@ -68,8 +68,9 @@ __device__ __forceinline__ int context_of(index_t token, const int* cu_seqlens, 
 /// With one split: out. With several: partial_out [T, Hq, splits, D] (not divided by the sum) and partial_stats [T, Hq, splits, 2]
 /// (maximum, sum; sum 0 for a split behind the context), both of the launch's T tokens. Grid (T, Hkv * tiles, splits).
 /// Dynamic shared memory: floats, the larger of kHeads * D (queries) and slots * kHeads * padded D (results), see the launch.
+/// (The bound of six blocks keeps the compiler from spilling for the sake of more; 0 is none.)
 template <typename T, int kHeads>
-__global__ void __launch_bounds__(kAttentionThreads)
+__global__ void __launch_bounds__(kAttentionThreads, kHeads == 1 && sizeof(T) == 4 ? 6 : 0)
     paged_attention_kernel(const T* q, index_t q_stride, const T* key_cache, const T* value_cache, const int* cu_seqlens,
                            const int* context_lens, const int* block_tables, PagedAttentionShape shape, T* out, index_t out_stride,
                            float* partial_out, float* partial_stats) {
