@@ -25,7 +25,7 @@ TEST(GpuParity, HasCasesOfEveryOpThatTheEmulatedKernelsPass) {
   own.attention = &ops::simt_backend::attention;
   own.attention_backward = &ops::simt_backend::attention_backward;
   ops::set_cuda_table(&own);
-  std::vector<std::string> names = {"rope", "swiglu", "cast", "scale"};
+  std::vector<std::string> names = {"rope", "swiglu", "cast", "scale", "linear_fp8"};
   if (std::getenv("R1_TEST_FULL") != nullptr) names = {""};  // all of them: minutes
   for (const std::string& op : names) {
     for (const OpReport& report : check_parity(*emulated, {.ops = op})) {
@@ -71,7 +71,30 @@ TEST(GpuParity, FindsAWrongKernelAndOneThatIsNotDeterministic) {
   EXPECT_EQ(report_of(scale, "scale").verdict, Verdict::kFailed);
   EXPECT_EQ(report_of(rope, "rope").verdict, Verdict::kFailed);
   EXPECT_THAT(report_of(rope, "rope").reason, HasSubstr("unspecified launch failure"));
-  EXPECT_THAT(own_kernels_missing(swiglu, {DType::kF32, DType::kBF16}), ::testing::Contains("swiglu (float32)"));
+}
+
+TEST(GpuParity, LeavesOutWhatItIsToldToAndNamesWhatItBegins) {
+  const auto emulated = test::make_simt_context();
+  std::vector<std::string> begun;
+  const auto begin = [&](const std::string& name) {
+    begun.push_back(name);
+    return name != "swiglu float32";
+  };
+  const auto reports = check_parity(*emulated, {.dtypes = {DType::kF32}, .ops = "swiglu", .begin = begin});
+  EXPECT_THAT(begun, ::testing::ElementsAre("swiglu float32", "swiglu_backward float32"));
+  ASSERT_EQ(reports.size(), 1U);
+  EXPECT_EQ(reports[0].op, "swiglu_backward");
+}
+
+TEST(GpuParity, HasLargeCasesWhereTheyAreWorthTheirTime) {
+  const std::size_t small = parity_cases(DType::kF32).size(), flat = parity_cases(DType::kF32, CaseSize::kFlat).size(),
+                    measured = parity_cases(DType::kF32, CaseSize::kMeasured).size();
+  EXPECT_LT(small, flat);
+  EXPECT_LT(flat, measured);
+  for (const ParityCase& one : parity_cases(DType::kF32, CaseSize::kFlat)) {
+    if (one.shape.find("in one row") != std::string::npos) return;
+  }
+  FAIL() << "no case of one long row";
 }
 
 TEST(GpuParity, SaysThatAnOpWasNotRunWithoutItsLibrary) {

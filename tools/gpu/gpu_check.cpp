@@ -1,23 +1,27 @@
 // gpu_check: proves the CUDA module on the machine where it runs, then measures it. tools/gpu_check is its driver.
 //
-//   gpu_check [--root FOLDER] [--output FOLDER] [--dtypes float32,bfloat16] [--ops TEXT] [--only parity,programs,sanitizer,speed]
-//             [--fixtures FOLDER] [--quick]
+//   gpu_check [--root FOLDER] [--output FOLDER] [--dtypes float32,bfloat16] [--ops TEXT] [--only PART,…] [--fixtures FOLDER]
+//             [--seconds N] [--quick]
+//   parts, in this order: parity, programs, fixtures, speed_ops, speed_programs, pytorch, sanitizer; speed: the three measurements
 //
-// Exit codes: 0 all that ran passed (without a device nothing ran: "no device: nothing proven"), 1 a failure, or one of our own kernels
-// did not run on a machine with a device, 2 usage.
+// Whatever touches the device is in a child process: this one lives on when a kernel ends or holds the other, and the file is complete at
+// any moment. Exit codes: 0 all that ran passed (without a device nothing ran: "no device: nothing proven"), 1 a failure, one of our own
+// kernels did not run on a machine with a device, or a GPU that cannot be used, 2 usage.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/files.h"
+#include "base/profile.h"
 #include "base/strings.h"
-#include "ops/device_context.h"
-#include "tensor/cuda_module.h"
-#include "tools/gpu/libraries.h"
+#include "tools/gpu/goals.h"
+#include "tools/gpu/on_device.h"
+#include "tools/gpu/options.h"
 #include "tools/gpu/parity.h"
 #include "tools/gpu/programs.h"
-#include "tools/gpu/report.h"
 #include "tools/gpu/speed.h"
 
 namespace r1::gpu {
@@ -25,151 +29,183 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
-  std::string root = ".", output = "gpu_check_results", ops, only, fixtures;
-  std::vector<DType> dtypes = {DType::kF32, DType::kBF16};
-  bool quick = false;
-  bool wants(const std::string& part) const { return only.empty() || ("," + only + ",").find("," + part + ",") != std::string::npos; }
+/// Gone with everything in it at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (fs::temp_directory_path() / "gpu_check.XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) fail(ErrorKind::kDisk, "{}: cannot be made", name);
+    path_ = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
 };
 
-Options parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string name = argv[i];
-    if (name == "--quick") {
-      options.quick = true;
-      continue;
-    }
-    if (i + 1 == argc) fail(ErrorKind::kUsage, "{}: unknown, or its value is missing; see the top of tools/gpu/gpu_check.cpp", name);
-    const std::string value = argv[++i];
-    if (name == "--root") {
-      options.root = value;
-    } else if (name == "--output") {
-      options.output = value;
-    } else if (name == "--ops") {
-      options.ops = value;
-    } else if (name == "--only") {
-      options.only = value;
-    } else if (name == "--fixtures") {
-      options.fixtures = value;
-    } else if (name == "--dtypes") {
-      options.dtypes.clear();
-      if (value.find("float32") != std::string::npos) options.dtypes.push_back(DType::kF32);
-      if (value.find("bfloat16") != std::string::npos) options.dtypes.push_back(DType::kBF16);
-      if (options.dtypes.empty()) fail(ErrorKind::kUsage, "--dtypes {}: expected float32, bfloat16 or both", value);
-    } else {
-      fail(ErrorKind::kUsage, "unknown option {}; see the top of tools/gpu/gpu_check.cpp", name);
-    }
-  }
-  return options;
-}
-
-Places places_of(const Options& options) {
+Places places_of(const Options& options, const std::string& work, const Budget& budget) {
   const char* launched = std::getenv("R1_LAUNCHER");  // then /proc/self/exe is the loader
   const fs::path bin = launched != nullptr ? fs::path(options.root) / "bin" : fs::read_symlink("/proc/self/exe").parent_path();
-  Places places{options.root, bin.string(), options.output + "/work", options.fixtures};
-  if (places.fixtures.empty()) places.fixtures = options.root + "/../shared/fixtures";
-  fs::create_directories(places.work);
+  Places places{options.root, bin.string(), work, options.output + "/logs", options.fixtures, &budget};
+  if (!places.fixtures.empty()) return places;
+  places.fixtures = options.root + "/../shared/fixtures";
+  const std::string packed = options.root + "/fixtures";  // of a package: one archive for each model
+  if (!fs::exists(packed)) return places;
+  places.fixtures = work + "/fixtures";
+  fs::create_directories(places.fixtures);
+  for (const auto& archive : fs::directory_iterator(packed)) {
+    run_program(places, {"tar", {"-xzf", archive.path().string(), "-C", places.fixtures}, host_environment()});
+  }
   return places;
 }
 
-void report_device(const ExecContext& device, Report& report) {
-  R1CudaDevice found{};
-  check_cuda(cuda_module().describe_device(device.device().index, &found), "CUDA device");
-  report.section("device");
-  report.line(found.name, Outcome::kPassed,
-              fmt::format("compute capability {}.{}, {} multiprocessors, {:.1f} of {:.1f} GiB free", found.compute_capability / 10,
-                          found.compute_capability % 10, found.num_multiprocessors, static_cast<double>(found.free_bytes) / (1 << 30),
-                          static_cast<double>(found.total_bytes) / (1 << 30)));
+/// What an earlier command with other parts found, so that several commands make one file.
+Json earlier_report(const Options& options, const std::string& file) {
+  if (options.only.empty() || !fs::exists(file)) return Json::object();
+  Json earlier = Json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
+  return earlier.is_object() ? earlier : Json::object();
 }
 
-void report_batch_invariance(const ExecContext& device, const Options& options, const std::vector<std::string>& missing, Report& report) {
-  for (const DType dtype : options.dtypes) {
-    const std::string name = fmt::format("batch-invariant products {}", dtype_name(dtype));
-    if (name.find(options.ops) == std::string::npos) continue;
-    if (std::find(missing.begin(), missing.end(), "cuBLASLt") != missing.end()) {
-      report.line(name, Outcome::kNotRun, "no libcublasLt");
-      continue;
-    }
-    ops::set_batch_invariant(device, true);
-    std::string problem;
+class Run {
+ public:
+  Run(const Options& options, const std::string& work)
+      : options_(options),
+        budget_(options.seconds),
+        file_(options.output + "/gpu_check.json"),
+        report_(file_, earlier_report(options, file_)),
+        places_(places_of(options, work, budget_)) {}
+
+  int run() {
+    const Json about = about_this_run(options_.root);
+    for (const auto& [key, value] : about.items()) report_.set("about", key, value);  // PyTorch's versions stay
+    report_.set("has_device", false);                                                 // until its child says otherwise
+    report_.set("problem", "what looks for libraries and devices did not end");
+    report_.set("missing", Json::array());
+    report_.set("sign_of_a_gpu", "");
+    part("libraries", "libraries", [&] {
+      run_items(
+          places_, report_, "machine", [] { return std::vector<std::string>{}; }, 60);
+    });
+    const bool has_device = report_.json().value("has_device", false);
+    if (!has_device) return without_device();
+    options_.missing = report_.json().value("missing", std::vector<std::string>{});
+    options_.is_real = report_.json()["about"].value("can_record_steps", false);
+    parts();
+    part("goals", kGoalsSection, [&] { report_goals(report_); });
+    finish();
+    fmt::print("\n{} passed, {} failed, {} not run, {} measured\n{}\n", report_.count(Outcome::kPassed), report_.count(Outcome::kFailed),
+               report_.count(Outcome::kNotRun), report_.count(Outcome::kMeasured), file_);
+    return report_.count(Outcome::kFailed) > 0 ? 1 : 0;
+  }
+
+ private:
+  /// What goes wrong in it is a line of its own; the parts behind it go on.
+  void part(const std::string& name, const std::string& section, const std::function<void()>& work) {
+    const double begin = now_seconds();
+    report_.section(section, /*keep=*/budget_.is_up());
     try {
-      problem = check_batch_invariance(device, dtype);
-    } catch (const Error& error) {
-      problem = error.what();
+      work();
+    } catch (const std::exception& error) {
+      report_.line(name, Outcome::kFailed, error.what());
     }
-    ops::set_batch_invariant(device, false);
-    report.line(name, problem.empty() ? Outcome::kPassed : Outcome::kFailed, problem.empty() ? "the same bits in ten sizes" : problem);
+    report_.set("seconds", name, now_seconds() - begin);
   }
-}
 
-/// Returns whether all of our own kernels passed with every dtype that was asked for.
-bool report_parity(const ExecContext& device, const Options& options, const std::vector<std::string>& missing, Report& report) {
-  report.section("parity with the CPU backend, and the same bits twice");
-  ParityOptions parity{options.dtypes, options.ops, missing, {}, cuda_module().choose_attention};
-  parity.tell = [&](const OpReport& op) {
-    const Outcome outcome = op.verdict == Verdict::kPassed   ? Outcome::kPassed
-                            : op.verdict == Verdict::kFailed ? Outcome::kFailed
-                                                             : Outcome::kNotRun;
-    const std::string text = op.verdict == Verdict::kPassed
-                                 ? fmt::format("{} cases, largest error {:.2f} of the tolerance", op.num_cases, op.largest_error)
-                                 : op.reason;
-    report.line(fmt::format("{} {}", op.op, dtype_name(op.dtype)), outcome, text,
-                {{"op", op.op}, {"dtype", dtype_name(op.dtype)}, {"cases", op.num_cases}, {"error_of_tolerance", op.largest_error}});
-  };
-  const std::vector<OpReport> reports = check_parity(device, parity);
-  report_batch_invariance(device, options, missing, report);
-  std::vector<std::string> without;
-  for (const std::string& kernel : own_kernels_missing(reports, options.dtypes)) {
-    if (kernel.find(options.ops) != std::string::npos) without.push_back(kernel);
+  void wanted_part(const std::string& name, const std::string& section, bool needs_products, const std::function<void()>& work) {
+    if (!options_.wants(name)) return;
+    part(name, section, [&] {
+      const bool has_products = std::find(options_.missing.begin(), options_.missing.end(), "cuBLASLt") == options_.missing.end();
+      if (budget_.is_up()) {
+        report_.line("all of " + name, Outcome::kNotRun, kTimeIsUp);
+      } else if (needs_products && !has_products) {  // no model runs without matrix products
+        report_.line("all of " + name, Outcome::kNotRun, "no libcublasLt");
+      } else {
+        work();
+      }
+    });
   }
-  if (!without.empty()) {
-    report.line("our own kernels", Outcome::kFailed,
-                fmt::format("{} did not run or did not pass: {}", without.size(), fmt::join(without, ", ")));
+
+  void parts() {
+    wanted_part("parity", kParitySection, false, [&] { parity(); });
+    wanted_part("programs", "programs on the device beside the CPU", true, [&] { check_programs(places_, report_); });
+    wanted_part("fixtures", "fixtures: forward and backward beside PyTorch", true, [&] { check_fixtures(places_, report_); });
+    wanted_part("speed_ops", kCeilingsSection, false, [&] {
+      run_items(
+          places_, report_, "speed_ops", [&] { return with_ceilings(options_.for_child()); }, 120);
+    });
+    wanted_part("speed_programs", kStepsSection, true, [&] { measure_programs(places_, options_.quick, report_); });
+    wanted_part("pytorch", kPytorchSection, true, [&] { measure_pytorch(places_, options_.quick, report_); });
+    wanted_part("sanitizer", "compute-sanitizer over our own kernels", false, [&] { check_sanitizer(places_, report_); });
   }
-  return without.empty();
-}
+
+  void parity() {
+    run_items(
+        places_, report_, "parity", [&] { return options_.for_child(); }, 120);
+    // From the file: several children may have told their part.
+    std::vector<std::string> without;
+    for (const std::string& kernel : own_kernels(options_.dtypes)) {
+      if (kernel.find(options_.ops) == std::string::npos) continue;
+      bool is_passed = false;
+      for (const Json& row : report_.json().value(kParitySection, Json::array())) {
+        if (row.value("name", "") == kernel) is_passed |= row.value("outcome", "") == name_of(Outcome::kPassed);
+      }
+      if (!is_passed) without.push_back(kernel);
+    }
+    if (without.empty()) return;
+    report_.line("our own kernels", Outcome::kFailed,
+                 fmt::format("{} did not run or did not pass: {}", without.size(), fmt::join(without, ", ")));
+  }
+
+  std::vector<std::string> with_ceilings(std::vector<std::string> arguments) const {
+    const Ceilings ceilings = ceilings_of(report_.json());
+    arguments.insert(arguments.end(), {"--copy_bytes_per_second", fmt::format("{}", ceilings.copy_bytes_per_second), "--matmul_flops",
+                                       fmt::format("{}", ceilings.matmul_flops)});
+    return arguments;
+  }
+
+  /// No device is no failure where the machine has no GPU either.
+  int without_device() {
+    const std::string problem = report_.json().value("problem", ""), sign = report_.json().value("sign_of_a_gpu", "");
+    const bool is_failure = !sign.empty() || report_.count(Outcome::kFailed) > 0 || report_.count(Outcome::kNotRun) > 0;
+    if (!sign.empty())
+      report_.line("the GPU of this machine", Outcome::kFailed, fmt::format("{}, but it cannot be used: {}", sign, problem));
+    finish();
+    if (is_failure) {
+      fmt::print("\nthe GPU cannot be used: nothing proven ({})\n{}\n", problem, file_);
+    } else {
+      fmt::print("\nno device: nothing proven ({})\n{}\n", problem, file_);
+    }
+    return is_failure ? 1 : 0;
+  }
+
+  void finish() {
+    Json totals = Json::object();
+    for (const Outcome outcome :
+         {Outcome::kPassed, Outcome::kFailed, Outcome::kNotRun, Outcome::kMeasured, Outcome::kMet, Outcome::kMissed}) {
+      totals[name_of(outcome)] = report_.total(outcome);
+    }
+    report_.set("totals", totals);
+    report_.set("failed", totals["failed"]);
+  }
+
+  Options options_;
+  Budget budget_;
+  std::string file_;
+  Report report_;
+  Places places_;
+};
 
 int run(const Options& options) {
-  Report report;
+  if (!options.child.empty()) return run_child(options);
   fs::create_directories(options.output);
-  const std::string file = options.output + "/gpu_check.json";
-  const std::vector<std::string> missing = report_libraries(find_libraries(), report);
-  std::string problem;
-  const bool has_device = count_cuda_devices(&problem) > 0;
-  report.set("has_device", has_device);
-  if (has_device) {
-    const auto device = ops::make_context({DeviceKind::kCuda, 0}, 0);
-    report_device(*device, report);
-    if (options.wants("parity")) report_parity(*device, options, missing, report);
-    const Places places = places_of(options);
-    const bool has_products = std::find(missing.begin(), missing.end(), "cuBLASLt") == missing.end();
-    if (!has_products) {  // no model runs without matrix products
-      report.section("programs and their speed");
-      report.line("all of them", Outcome::kNotRun, "no libcublasLt");
-    }
-    if (options.wants("programs") && has_products) {
-      check_programs(places, report);
-      check_fixtures(places, report);
-    }
-    if (options.wants("sanitizer")) check_sanitizer(places, report);
-    if (options.wants("speed")) {
-      const Ceilings ceilings = measure_ceilings(*device, options.quick, report);
-      measure_ops(*device, ceilings, options.dtypes, options.quick, report);
-      device->allocator().trim();  // the programs need the memory
-      if (has_products) measure_programs(places, ceilings, options.quick, report);
-    }
-  }
-  const int failed = report.count(Outcome::kFailed);
-  report.set("failed", failed);
-  report.write(file);
-  if (!has_device) {
-    fmt::print("\nno device: nothing proven ({})\n{}\n", problem, file);
-    return 0;
-  }
-  fmt::print("\n{} passed, {} failed, {} not run, {} measured\n{}\n", report.count(Outcome::kPassed), failed,
-             report.count(Outcome::kNotRun), report.count(Outcome::kMeasured), file);
-  return failed > 0 ? 1 : 0;
+  const TemporaryFolder work;
+  return Run(options, work.path()).run();
 }
 
 }  // namespace
@@ -177,9 +213,12 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   try {
-    return r1::gpu::run(r1::gpu::parse(argc, argv));
+    return r1::gpu::run(r1::gpu::parse_options(argc, argv));
   } catch (const r1::Error& error) {
     fmt::print(stderr, "gpu_check: {}\n", error.what());
     return r1::exit_code(error.kind());
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "gpu_check: {}\n", error.what());
+    return 1;
   }
 }

@@ -5,7 +5,6 @@
 #include <link.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "tensor/cuda_module.h"
 
@@ -82,18 +81,18 @@ std::vector<std::string> report_libraries(const std::vector<FoundLibrary>& libra
   report.section("libraries");
   std::string problem;
   if (const R1CudaModule* module = find_cuda_module(&problem)) {
-    report.line("libr1_cuda.so", Outcome::kPassed, std::string("for ") + module->description);
+    report.line("libr1_cuda.so", Outcome::kFound, std::string("for ") + module->description);
   } else {
-    report.line("libr1_cuda.so", Outcome::kNotRun, problem);
+    report.line("libr1_cuda.so", Outcome::kNotFound, problem);
   }
   std::vector<std::string> missing;
   for (const FoundLibrary& library : libraries) {
     const Json details = {{"path", library.path}, {"version", library.version}};
     if (library.path.empty()) {
       if (library.is_of_module) missing.push_back(library.name);
-      report.line(library.name, Outcome::kNotRun, "not found: " + library.problem, details);
+      report.line(library.name, Outcome::kNotFound, library.problem, details);
     } else {
-      report.line(library.name, Outcome::kPassed, fmt::format("{} {}", library.version, library.path), details);
+      report.line(library.name, Outcome::kFound, fmt::format("{} {}", library.version, library.path), details);
     }
   }
   return missing;

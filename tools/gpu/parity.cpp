@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 #include "tensor/cuda_module.h"
 
@@ -30,7 +31,7 @@ bool have_same_bits(const Results& a, const Results& b) {
 }
 
 /// The reason why the case failed, or "".
-std::string problem_of(const ParityCase& c, const ExecContext& device, const ExecContext& cpu, double& error) {
+std::string run_case(const ParityCase& c, const ExecContext& device, const ExecContext& cpu, double& error) {
   try {
     const Results found = c.run(device, c.dtype), again = c.run(device, c.dtype), expected = c.run(cpu, DType::kF32);
     if (found.size() != expected.size() || expected.size() != c.tolerances.size()) return "internal: numbers of results differ";
@@ -48,34 +49,72 @@ std::string problem_of(const ParityCase& c, const ExecContext& device, const Exe
   }
 }
 
-/// The cases of attention that cuDNN serves, with nothing but cuDNN.
-std::vector<OpReport> check_cudnn(const ExecContext& device, const ExecContext& cpu, const ParityOptions& options) {
-  std::vector<OpReport> reports;
-  std::vector<ParityCase> cases;
-  add_attention_cases(DType::kBF16, cases);
-  for (const char* op : {"attention", "attention_backward"}) {
-    OpReport report{std::string(op) + " (cuDNN)", DType::kBF16, Verdict::kNotRun, {}, 0, 0};
-    if (report.op.find(options.ops) == std::string::npos) continue;
-    const bool is_missing = std::find(options.missing.begin(), options.missing.end(), "cuDNN") != options.missing.end();
-    const char* problem = is_missing ? "no libcudnn" : options.choose_attention(R1_CUDA_ATTENTION_CUDNN);
-    if (problem != nullptr) report.reason = problem;
-    for (const ParityCase& one : cases) {
-      if (problem != nullptr || std::find(one.ops.begin(), one.ops.end(), op) == one.ops.end()) continue;
-      const std::string failure = problem_of(one, device, cpu, report.largest_error);
-      if (failure.find("cuDNN does not serve") != std::string::npos) {
-        if (report.reason.empty()) report.reason = failure;  // stays when there is no other case
+/// An older device, or a library, that does not have the work: no fault of a kernel.
+bool is_refusal(const std::string& failure) {
+  return failure.find("cuDNN does not serve") != std::string::npos || failure.find("need compute capability") != std::string::npos;
+}
+
+bool is_in(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::string name_of(const OpReport& report) { return fmt::format("{} {}", report.op, dtype_name(report.dtype)); }
+
+/// The cases of one storage type; one of several ops runs once.
+class Cases {
+ public:
+  Cases(std::vector<ParityCase> cases, const ExecContext& device, const ExecContext& cpu)
+      : cases_(std::move(cases)), problems_(cases_.size()), errors_(cases_.size(), 0), device_(device), cpu_(cpu) {}
+
+  /// Adds to the report what the cases of `op` say.
+  void check(const std::string& op, OpReport& report) {
+    std::string refusal;
+    for (std::size_t i = 0; i < cases_.size(); ++i) {
+      if (!is_in(cases_[i].ops, op)) continue;
+      if (!problems_[i]) problems_[i] = run_case(cases_[i], device_, cpu_, errors_[i]);
+      if (is_refusal(*problems_[i])) {
+        if (refusal.empty()) refusal = *problems_[i];
         continue;
       }
-      if (++report.num_cases == 1 && report.verdict == Verdict::kNotRun) report.verdict = Verdict::kPassed;
-      if (failure.empty() || report.verdict == Verdict::kFailed) continue;
-      report.verdict = Verdict::kFailed;
-      report.reason = failure;
+      ++report.num_cases;
+      report.largest_error = std::max(report.largest_error, errors_[i]);
+      if (report.verdict != Verdict::kFailed) report.verdict = problems_[i]->empty() ? Verdict::kPassed : Verdict::kFailed;
+      if (report.verdict == Verdict::kFailed && report.reason.empty()) report.reason = *problems_[i];
     }
-    if (options.tell) options.tell(report);
-    reports.push_back(report);
+    if (report.num_cases == 0) report.reason = refusal.empty() ? "it has no case" : refusal;
+  }
+
+ private:
+  std::vector<ParityCase> cases_;
+  std::vector<std::optional<std::string>> problems_;  // nothing: not run yet
+  std::vector<double> errors_;
+  const ExecContext &device_, &cpu_;
+};
+
+/// Asks whether the entry is wanted, lets `check` fill its report, and tells it.
+void check_entry(OpReport report, const ParityOptions& options, std::vector<OpReport>& reports,
+                 const std::function<void(OpReport&)>& check) {
+  const std::string name = name_of(report);
+  if (name.find(options.ops) == std::string::npos || (options.begin && !options.begin(name))) return;
+  check(report);
+  if (options.tell) options.tell(report);
+  reports.push_back(std::move(report));
+}
+
+/// The cases of attention that cuDNN serves, with nothing but cuDNN.
+void check_cudnn(const ExecContext& device, const ExecContext& cpu, const ParityOptions& options, std::vector<OpReport>& reports) {
+  std::vector<ParityCase> attention;
+  add_attention_cases(DType::kBF16, attention);
+  if (options.largest == CaseSize::kMeasured) add_measured_attention_cases(DType::kBF16, attention);
+  Cases cases(std::move(attention), device, cpu);
+  for (const char* op : {"attention", "attention_backward"}) {
+    check_entry({std::string(op) + " (cuDNN)", DType::kBF16, Verdict::kNotRun, {}, 0, 0}, options, reports, [&](OpReport& report) {
+      const char* problem = is_in(options.missing, "cuDNN") ? "no libcudnn" : options.choose_attention(R1_CUDA_ATTENTION_CUDNN);
+      if (problem == nullptr) return cases.check(op, report);
+      report.reason = problem;
+    });
   }
   options.choose_attention(R1_CUDA_ATTENTION_AUTO);
-  return reports;
 }
 
 }  // namespace
@@ -83,6 +122,7 @@ std::vector<OpReport> check_cudnn(const ExecContext& device, const ExecContext& 
 const std::vector<TableEntry>& table_entries() {
   static const std::vector<TableEntry> entries = {{"linear", "cuBLASLt"},
                                                   {"linear_int8", "CPU"},
+                                                  {"linear_fp8", "cuBLASLt"},
                                                   {"linear_backward_input", "cuBLASLt"},
                                                   {"linear_backward_weight", "cuBLASLt"},
                                                   {"rms_norm", ""},
@@ -114,12 +154,28 @@ const std::vector<TableEntry>& table_entries() {
   return entries;
 }
 
-std::vector<ParityCase> parity_cases(DType dtype) {
+std::vector<ParityCase> parity_cases(DType dtype, CaseSize largest) {
   std::vector<ParityCase> cases;
   add_dense_cases(dtype, cases);
   add_attention_cases(dtype, cases);
   add_optimizer_cases(dtype, cases);
+  if (largest >= CaseSize::kFlat) add_flat_cases(dtype, cases);
+  if (largest >= CaseSize::kMeasured) {
+    add_measured_dense_cases(dtype, cases);
+    add_measured_attention_cases(dtype, cases);
+  }
   return cases;
+}
+
+std::vector<std::string> parity_names(const std::vector<DType>& dtypes) {
+  std::vector<std::string> names;
+  for (const DType dtype : dtypes) {
+    for (const TableEntry& entry : table_entries()) names.push_back(fmt::format("{} {}", entry.name, dtype_name(dtype)));
+    if (dtype != DType::kBF16) continue;
+    names.insert(names.end(), {"attention (cuDNN) bfloat16", "attention_backward (cuDNN) bfloat16"});
+  }
+  for (const DType dtype : dtypes) names.push_back(fmt::format("batch-invariant products {}", dtype_name(dtype)));
+  return names;
 }
 
 std::vector<OpReport> check_parity(const ExecContext& device, const ParityOptions& options) {
@@ -128,58 +184,32 @@ std::vector<OpReport> check_parity(const ExecContext& device, const ParityOption
   std::vector<OpReport> reports;
   if (options.choose_attention) check_cuda(options.choose_attention(R1_CUDA_ATTENTION_OWN), "attention");
   for (const DType dtype : options.dtypes) {
-    const std::vector<ParityCase> cases = parity_cases(dtype);
-    std::vector<int> is_run(cases.size(), 0);  // a case of several ops runs once
-    std::vector<std::string> problems(cases.size());
-    std::vector<double> errors(cases.size(), 0);
+    Cases cases(parity_cases(dtype, options.largest), device, *cpu);
     for (const TableEntry& entry : table_entries()) {
-      const std::string name = entry.name, library = entry.library;
-      if (name.find(options.ops) == std::string::npos) continue;
-      OpReport report{name, dtype, Verdict::kNotRun, {}, 0, 0};
-      if (library == "CPU") {
-        report.reason = "not on CUDA: weights in int8 are for the CPU";
-      } else if (std::find(options.missing.begin(), options.missing.end(), library) != options.missing.end()) {
-        report.reason = "no lib" + std::string(library == "cuBLASLt" ? "cublasLt" : library == "cuDNN" ? "cudnn" : library);
-      } else {
-        report.verdict = Verdict::kPassed;
-        for (std::size_t i = 0; i < cases.size(); ++i) {
-          if (std::find(cases[i].ops.begin(), cases[i].ops.end(), name) == cases[i].ops.end()) continue;
-          if (!is_run[i]) problems[i] = problem_of(cases[i], device, *cpu, errors[i]);
-          is_run[i] = 1;
-          ++report.num_cases;
-          report.largest_error = std::max(report.largest_error, errors[i]);
-          if (problems[i].empty() || report.verdict == Verdict::kFailed) continue;
-          report.verdict = Verdict::kFailed;
-          report.reason = problems[i];
+      check_entry({entry.name, dtype, Verdict::kNotRun, {}, 0, 0}, options, reports, [&](OpReport& report) {
+        const std::string library = entry.library;
+        if (library == "CPU") {
+          report.reason = "not on CUDA: weights in int8 are for the CPU";
+        } else if (is_in(options.missing, library)) {
+          report.reason = "no lib" + std::string(library == "cuBLASLt" ? "cublasLt" : library);
+        } else {
+          cases.check(entry.name, report);
         }
-        if (report.num_cases == 0) {
-          report.verdict = Verdict::kNotRun;
-          report.reason = "it has no case";
-        }
-      }
-      if (options.tell) options.tell(report);
-      reports.push_back(report);
+      });
     }
   }
   const bool has_bf16 = std::find(options.dtypes.begin(), options.dtypes.end(), DType::kBF16) != options.dtypes.end();
-  if (options.choose_attention && has_bf16) {
-    for (OpReport& report : check_cudnn(device, *cpu, options)) reports.push_back(std::move(report));
-  }
+  if (options.choose_attention && has_bf16) check_cudnn(device, *cpu, options, reports);
   return reports;
 }
 
-std::vector<std::string> own_kernels_missing(const std::vector<OpReport>& reports, const std::vector<DType>& dtypes) {
-  std::vector<std::string> missing;
+std::vector<std::string> own_kernels(const std::vector<DType>& dtypes) {
+  std::vector<std::string> names;
   for (const TableEntry& entry : table_entries()) {
     if (*entry.library != '\0') continue;
-    for (const DType dtype : dtypes) {
-      const bool is_passed = std::any_of(reports.begin(), reports.end(), [&](const OpReport& report) {
-        return report.op == entry.name && report.dtype == dtype && report.verdict == Verdict::kPassed;
-      });
-      if (!is_passed) missing.push_back(fmt::format("{} ({})", entry.name, dtype_name(dtype)));
-    }
+    for (const DType dtype : dtypes) names.push_back(fmt::format("{} {}", entry.name, dtype_name(dtype)));
   }
-  return missing;
+  return names;
 }
 
 std::vector<float> random_values(std::int64_t count, std::uint64_t seed, double spread) {
@@ -206,6 +236,10 @@ Tensor stored_tensor(const ExecContext& ctx, Shape shape, const std::vector<floa
 Tensor index_tensor(const ExecContext& ctx, const std::vector<std::int32_t>& values) {
   const Shape shape{static_cast<std::int64_t>(values.size())};
   return ops::to_device(ctx, Tensor::host_from(std::span<const std::int32_t>(values), shape, DType::kI32));
+}
+
+Tensor poisoned_tensor(const ExecContext& ctx, const Shape& shape, DType dtype) {
+  return stored_tensor(ctx, shape, std::vector<float>(static_cast<std::size_t>(shape.num_elements()), NAN), dtype);
 }
 
 std::vector<float> floats_of(const ExecContext& ctx, const Tensor& tensor) {

@@ -16,6 +16,13 @@ namespace r1::gpu {
 
 using Results = std::vector<std::vector<float>>;
 
+/// Where a case is worth its time.
+enum class CaseSize : std::uint8_t {
+  kSmall,     // everywhere: a thread of the emulation is a function call
+  kFlat,      // a million elements in one row: on whatever is not emulated
+  kMeasured,  // the sizes whose speed is measured: on a device whose kernels they are
+};
+
 /// One row of a case table with one storage type.
 struct ParityCase {
   std::vector<std::string> ops;  // entries of ops::OpTable that it runs
@@ -28,8 +35,8 @@ struct ParityCase {
   std::vector<double> tolerances;
 };
 
-/// The tables' rows in f32 and in bf16.
-std::vector<ParityCase> parity_cases(DType dtype);
+/// The tables' rows, and larger ones up to a size.
+std::vector<ParityCase> parity_cases(DType dtype, CaseSize largest = CaseSize::kSmall);
 
 /// An entry of ops::OpTable and what it needs on a GPU beside the module; "" = one of our own kernels.
 struct TableEntry {
@@ -52,9 +59,11 @@ struct OpReport {
 
 struct ParityOptions {
   std::vector<DType> dtypes = {DType::kF32, DType::kBF16};
-  std::string ops;                            // only entries whose names contain this
-  std::vector<std::string> missing;           // libraries that could not be opened
-  std::function<void(const OpReport&)> tell;  // called for each entry when it is done
+  std::string ops;                   // only entries whose names contain this
+  std::vector<std::string> missing;  // libraries that could not be opened
+  CaseSize largest = CaseSize::kSmall;
+  std::function<bool(const std::string&)> begin;  // called with "swiglu float32" before that entry; false: leave it out
+  std::function<void(const OpReport&)> tell;      // called for each entry when it is done
   /// R1CudaModule::choose_attention. Where it is given, the entries of attention prove our own kernels, and those of cuDNN follow in bf16
   /// as "attention (cuDNN)" and "attention_backward (cuDNN)".
   std::function<const char*(R1CudaAttention)> choose_attention;
@@ -68,8 +77,11 @@ std::vector<OpReport> check_parity(const ExecContext& device, const ParityOption
 /// they have not.
 std::string check_batch_invariance(const ExecContext& device, DType dtype);
 
-/// Own kernels that did not pass with one of the storage types: on a machine with a device this must be empty.
-std::vector<std::string> own_kernels_missing(const std::vector<OpReport>& reports, const std::vector<DType>& dtypes);
+/// "swiglu float32", as check_parity names its entries; --ops chooses among them.
+std::vector<std::string> parity_names(const std::vector<DType>& dtypes);
+
+/// Those of them whose kernels are ours: on a machine with a device each must pass.
+std::vector<std::string> own_kernels(const std::vector<DType>& dtypes);
 
 // What the cases are made of.
 
@@ -84,8 +96,15 @@ std::vector<float> floats_of(const ExecContext& ctx, const Tensor& tensor);
 /// Both backends are right within the tolerance of the table, and bf16 results are rounded to 8 bits, some after one rounded intermediate.
 inline double limit(double f32_tolerance, DType dtype) { return 2 * f32_tolerance + (dtype == DType::kBF16 ? 0x1p-7 : 0.0); }
 
+/// Before an op writes there: whatever it leaves out is found.
+Tensor poisoned_tensor(const ExecContext& ctx, const Shape& shape, DType dtype);
+
 void add_dense_cases(DType dtype, std::vector<ParityCase>& cases);
 void add_attention_cases(DType dtype, std::vector<ParityCase>& cases);
 void add_optimizer_cases(DType dtype, std::vector<ParityCase>& cases);
+void add_flat_cases(DType dtype, std::vector<ParityCase>& cases);
+/// Of the sizes that are measured.
+void add_measured_dense_cases(DType dtype, std::vector<ParityCase>& cases);
+void add_measured_attention_cases(DType dtype, std::vector<ParityCase>& cases);
 
 }  // namespace r1::gpu

@@ -1,5 +1,6 @@
 // Cases of the matrix products, the head, and what works row by row.
 #include <algorithm>
+#include <array>
 
 #include "tests/ops/activation_cases.h"
 #include "tests/ops/embedding_cases.h"
@@ -45,6 +46,31 @@ ParityCase linear_case(const test::LinearCase& c, DType dtype) {
           dtype,
           run,
           {out, out, limit(test::linear_tolerance(c.K), DType::kF32), x, x, weight, weight, weight}};
+}
+
+/// Numbers whose products and sums every order of additions gives alike, in matrix units with few bits too: multiples of 224 up to 448 in
+/// e4m3, beside weights up to 1. Each row of x has its largest number, so that its scale is a power of two.
+ParityCase fp8_case(std::int64_t M, std::int64_t N, std::int64_t K, DType dtype) {
+  const auto run = [=](const ExecContext& ctx, DType stored) -> Results {
+    RandomStream random(static_cast<std::uint64_t>(M * N + K), "gpu_check fp8");
+    const auto step = [&] { return static_cast<float>(random.below(5)) - 2.0F; };
+    std::vector<float> x, scales, biases;
+    std::vector<std::uint8_t> weights;
+    for (std::int64_t i = 0; i < M * K; ++i) x.push_back((i % K == i / K % K ? 448.0F : 224.0F * step()) * 0x1p-9F);
+    for (std::int64_t i = 0; i < N * K; ++i) weights.push_back(f32_to_f8e4m3(0.5F * step()));
+    for (std::int64_t n = 0; n < N; ++n) scales.push_back(n % 2 == 0 ? 0.25F : 0.125F), biases.push_back(step());
+    const Tensor input = stored_tensor(ctx, {M, K}, rounded(x, dtype), stored), bias = stored_tensor(ctx, {N}, biases, stored);
+    const Tensor weight = ops::to_device(ctx, Tensor::host_from(std::span<const std::uint8_t>(weights), {N, K}, DType::kF8E4M3)),
+                 factors = stored_tensor(ctx, {N}, scales, DType::kF32);
+    Tensor plain = poisoned_tensor(ctx, {M, N}, stored), biased = poisoned_tensor(ctx, {M, N}, stored);
+    const ops::OpTable& table = ops::op_table(ctx);
+    ops::OpScope scope(ctx, "gpu_check");
+    table.linear_fp8(ctx, input, weight, factors, nullptr, plain);
+    table.linear_fp8(ctx, input, weight, factors, &bias, biased);
+    return {floats_of(ctx, plain), floats_of(ctx, biased)};
+  };
+  const double one = limit(test::linear_tolerance(K), dtype);
+  return {{"linear_fp8"}, fmt::format("{} x {} x {}", M, N, K), dtype, run, {one, one}};
 }
 
 ParityCase norm_case(const test::NormCase& c, DType dtype) {
@@ -165,7 +191,7 @@ ParityCase loss_case(const test::LossCase& c, DType dtype) {
     Tensor token_loss = ctx.empty({c.T}), is_correct = ctx.empty({c.T}), log_probs = ctx.empty({c.T}), entropy = ctx.empty({c.T}),
            lse = ctx.empty({c.T}), grad_hidden = ctx.empty({c.T, c.H}, stored), grad_weight = ctx.empty({c.V, c.H}),
            grad_hidden2 = ctx.empty({c.T, c.H}, stored), grad_weight2 = ctx.empty({c.V, c.H});
-    const auto workspace_bytes = static_cast<std::size_t>(c.T * 1024);  // several chunks of ids
+    const auto workspace_bytes = static_cast<std::size_t>(c.V > 10'000 ? 16 << 20 : c.T * 1024);  // several chunks
     const ops::OpTable& table = ops::op_table(ctx);
     ops::OpScope scope(ctx, "gpu_check");
     table.linear_cross_entropy(ctx, hidden, weight, ids, token_loss, is_correct,
@@ -176,8 +202,10 @@ ParityCase loss_case(const test::LossCase& c, DType dtype) {
     return {floats_of(ctx, token_loss),  floats_of(ctx, is_correct),  floats_of(ctx, log_probs),    floats_of(ctx, entropy),
             floats_of(ctx, grad_hidden), floats_of(ctx, grad_weight), floats_of(ctx, grad_hidden2), floats_of(ctx, grad_weight2)};
   };
-  const double loss = limit(test::kLossTolerance, DType::kF32), grad = limit(test::kLossGradTolerance, dtype);
-  // The gradient of the logits is stored in bf16 before its two products.
+  // In bf16 the gradient of the logits is stored in it before its two products: by 2^-9 of what is summed, of which the sum may be a small
+  // part.
+  const double loss = limit(test::kLossTolerance, DType::kF32),
+               grad = limit(test::kLossGradTolerance, dtype) + (dtype == DType::kBF16 ? 0x1p-7 : 0.0);
   return {{"linear_cross_entropy", "selected_log_probs", "selected_log_probs_backward"},
           fmt::format("{} rows of {}, {} ids", c.T, c.H, c.V),
           dtype,
@@ -231,7 +259,17 @@ std::string check_batch_invariance(const ExecContext& device, DType dtype) {
   return {};
 }
 
+void add_measured_dense_cases(DType dtype, std::vector<ParityCase>& cases) {
+  cases.push_back(norm_case({.num_rows = 37, .hidden_size = 12'288, .eps = 1e-6F, .spread = 1.0, .seed = 41}, dtype));
+  cases.push_back(loss_case({.T = 64, .H = 64, .V = 151'936, .ignored_every = 5, .temperature = 0.7F, .seed = 42}, dtype));
+  cases.push_back(logits_case({.T = 64, .H = 64, .V = 151'936, .ignored_every = 5, .temperature = 0.7F, .seed = 43}, dtype));
+}
+
 void add_dense_cases(DType dtype, std::vector<ParityCase>& cases) {
+  // cuBLASLt's e4m3 products want multiples of 16: shapes of their own.
+  for (const auto& [M, N, K] : {std::array<std::int64_t, 3>{1, 48, 64}, {3, 16, 16}, {64, 48, 112}, {200, 128, 304}, {70, 528, 512}}) {
+    cases.push_back(fp8_case(M, N, K, dtype));
+  }
   for (const auto& c : test::kLinearCases) cases.push_back(linear_case(c, dtype));
   for (const auto& c : test::kLargeLinearCases) cases.push_back(linear_case(c, dtype));
   for (const auto& c : test::kNormCases) cases.push_back(norm_case(c, dtype));

@@ -26,6 +26,30 @@ ParityCase elementwise_case(std::int64_t columns, std::int64_t padding, DType dt
   return {{"add", "scale", "fill", "copy"}, fmt::format("3 x {} of {}", columns, columns + padding), dtype, run, {one, one, 0, 0, 0}};
 }
 
+/// One long row, as gradients and moments are.
+ParityCase flat_case(std::int64_t count, DType dtype) {
+  const auto run = [count, dtype](const ExecContext& ctx, DType stored) -> Results {
+    std::vector<float> values(static_cast<std::size_t>(count)), others(values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values[i] = static_cast<float>(i * 7919 % 10007) * 1e-3F - 5.0F;
+      others[i] = static_cast<float>(i * 104729 % 9973) * 1e-3F - 5.0F;
+    }
+    const Tensor a = stored_tensor(ctx, {count}, rounded(values, dtype), stored),
+                 b = stored_tensor(ctx, {count}, rounded(others, dtype), stored);
+    Tensor sum = poisoned_tensor(ctx, {count}, stored), scaled = stored_tensor(ctx, {count}, rounded(values, dtype), stored),
+           filled = poisoned_tensor(ctx, {count}, stored), copied = poisoned_tensor(ctx, {count}, stored);
+    const ops::OpTable& table = ops::op_table(ctx);
+    ops::OpScope scope(ctx, "gpu_check");
+    table.add(ctx, a, b, sum);
+    table.scale(ctx, scaled, 0.75F);
+    table.fill(ctx, filled, 1.5F);
+    table.copy(ctx, a, copied);
+    return {floats_of(ctx, sum), floats_of(ctx, scaled), floats_of(ctx, filled), floats_of(ctx, copied)};
+  };
+  const double one = dtype == DType::kBF16 ? 0x1p-8 : 0.0;
+  return {{"add", "scale", "fill", "copy"}, fmt::format("{} elements in one row", count), dtype, run, {one, one, 0, 0}};
+}
+
 /// f32 → dtype → f32: the values that the storage type holds.
 ParityCase cast_case(std::int64_t count, DType dtype) {
   const auto run = [count, dtype](const ExecContext& ctx, DType) -> Results {
@@ -81,6 +105,11 @@ ParityCase adamw_case(std::int64_t count, std::int64_t offset, DType dtype) {
 }
 
 }  // namespace
+
+void add_flat_cases(DType dtype, std::vector<ParityCase>& cases) {
+  // More than the threads of a launch, and an end off every boundary.
+  for (const std::int64_t count : {std::int64_t{1} << 20, (std::int64_t{1} << 20) + 12'347}) cases.push_back(flat_case(count, dtype));
+}
 
 void add_optimizer_cases(DType dtype, std::vector<ParityCase>& cases) {
   for (const std::int64_t columns : {1, 5, 64, 1032}) {

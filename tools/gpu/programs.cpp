@@ -1,35 +1,22 @@
 #include "tools/gpu/programs.h"
 
 #include <fmt/format.h>
-#include <sys/wait.h>
 
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 
 #include "base/files.h"
-#include "base/strings.h"
 
 namespace r1::gpu {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::string quoted(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
-
+/// Not finite where a step has no number.
 std::vector<double> losses_of(const std::string& folder) {
   std::vector<double> losses;
-  const std::string text = read_file(folder + "/metrics.jsonl");
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const Json row = parse_json(text.substr(begin, end - begin), folder + "/metrics.jsonl");
-    if (row.contains("loss")) losses.push_back(row["loss"].get<double>());
-    begin = end + 1;
+  for (const Json& row : json_lines_of_file(folder + "/metrics.jsonl")) {
+    if (row.contains("loss")) losses.push_back(row["loss"].is_number() ? row["loss"].get<double>() : HUGE_VAL);
   }
   return losses;
 }
@@ -40,7 +27,7 @@ double difference_of(const std::vector<double>& a, const std::vector<double>& b)
   double largest = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const double one = std::abs(a[i] - b[i]) / (1e-6 + std::abs(b[i]));
-    largest = std::isnan(one) ? HUGE_VAL : std::max(largest, one);
+    largest = std::isfinite(one) ? std::max(largest, one) : HUGE_VAL;
   }
   return largest;
 }
@@ -51,10 +38,11 @@ class Programs {
 
   void run() {
     report_.section("programs on the device beside the CPU");
-    const Child made = run_program(places_, "r1_inspect",
-                                   {"init-model", "--config", places_.root + "/recipes/tiny/config.json", "--tokenizer",
-                                    places_.root + "/assets/chain", "--output", model(), "--init", "scaled", "--embedding_std", "0.1"});
-    if (made.exit_code != 0) return report_.line("a tiny model", Outcome::kFailed, tail_of(made.output));
+    const Child made =
+        run_program(places_, {"r1_inspect",
+                              {"init-model", "--config", places_.root + "/recipes/tiny/config.json", "--tokenizer",
+                               places_.root + "/assets/chain", "--output", model(), "--init", "scaled", "--embedding_std", "0.1"}});
+    if (!made.succeeded()) return report_failed_child(report_, "a tiny model", made);
     if (!train("cpu", "cpu", {"sft", "--per_device_train_batch_size=4"})) return;
     training_in("fp32", "--bf16=false", 2e-3);  // sums in another order drift apart over four steps of a large learning rate
     training_in("bf16", "--bf16=true", 3e-2);   // and activations have 8 bits
@@ -73,9 +61,9 @@ class Programs {
   }
 
   bool train(const std::string& name, const std::string& device, const std::vector<std::string>& arguments) {
-    const Child done = run_program(places_, "r1_train", training(name, device, arguments));
-    if (done.exit_code != 0) report_.line("training on " + device, Outcome::kFailed, tail_of(done.output));
-    return done.exit_code == 0;
+    const Child done = run_program(places_, {"r1_train", training(name, device, arguments)});
+    if (!done.succeeded()) report_failed_child(report_, "training on " + device + ": " + name, done);
+    return done.succeeded();
   }
 
   void training_in(const std::string& dtype, const std::string& flag, double tolerance) {
@@ -83,9 +71,14 @@ class Programs {
     if (!train("cuda", "cuda", sft)) return;
     compare_losses("training in " + dtype + ": losses of four steps", "cuda", "cpu", tolerance);
     if (train("again", "cuda", sft)) {
-      const bool same = read_file(folder("cuda") + "/model.safetensors") == read_file(folder("again") + "/model.safetensors");
-      report_.line("training in " + dtype + ": the same bytes twice", same ? Outcome::kPassed : Outcome::kFailed,
-                   same ? "model.safetensors" : "two runs with one seed gave two models");
+      const std::string what = "training in " + dtype + ": the same bytes twice", one = "/model.safetensors";
+      if (!fs::exists(folder("cuda") + one) || !fs::exists(folder("again") + one)) {
+        report_.line(what, Outcome::kFailed, "a run wrote no model.safetensors");
+      } else {
+        const bool same = read_file(folder("cuda") + one) == read_file(folder("again") + one);
+        report_.line(what, same ? Outcome::kPassed : Outcome::kFailed,
+                     same ? "model.safetensors" : "two runs with one seed gave two models");
+      }
     }
     two_ranks(dtype, sft, {"sft", "--per_device_train_batch_size=8", flag}, tolerance);
   }
@@ -98,12 +91,13 @@ class Programs {
 
   void two_ranks(const std::string& dtype, const std::vector<std::string>& two, const std::vector<std::string>& one, double tolerance) {
     const std::string what = "two ranks on one GPU, ZeRO-3 in " + dtype + " through host memory";
-    if (!is_on_path("mpirun")) return report_.line(what, Outcome::kNotRun, "no mpirun");
+    if (path_of_program("mpirun").empty()) return report_.line(what, Outcome::kNotRun, "no mpirun");
     auto sharded = two;
     sharded.insert(sharded.end(), {"--accelerate_config", places_.root + "/accelerate_configs/zero3.yaml"});
-    const Child done = run_program(places_, "r1_train", training("ranks", "cuda", sharded),
-                                   launcher() + "\"$(command -v mpirun)\" --allow-run-as-root --oversubscribe -n 2 ");
-    if (done.exit_code != 0) return report_.line(what, Outcome::kFailed, tail_of(done.output));
+    Program program{"r1_train", training("ranks", "cuda", sharded)};
+    program.prefix = launcher() + "\"$(command -v mpirun)\" --allow-run-as-root --oversubscribe -n 2 ";
+    const Child done = run_program(places_, program);
+    if (!done.succeeded()) return report_failed_child(report_, what, done);
     if (done.output.find("pass through host memory") == std::string::npos)
       return report_.line(what, Outcome::kFailed, "the ranks did not say that they share a GPU");
     if (train("one_rank", "cuda", one)) compare_losses(what, "ranks", "one_rank", tolerance);
@@ -133,18 +127,16 @@ class Programs {
                                           "--num_threads",
                                           "1"};
     arguments.insert(arguments.end(), more.begin(), more.end());
-    const Child done = run_program(places_, "r1_generate", arguments);
+    const Child done = run_program(places_, {"r1_generate", arguments});
     std::vector<std::string> rows;
-    if (done.exit_code != 0) {
-      report_.line(what, Outcome::kFailed, tail_of(done.output));
+    if (!done.succeeded()) {
+      report_failed_child(report_, what, done);
       return rows;
     }
-    const std::string text = read_file(out + "/part-00000.jsonl");
-    for (std::size_t begin = 0; begin < text.size();) {
-      const std::size_t end = std::min(text.find('\n', begin), text.size());
-      rows.push_back(to_json_line(parse_json(text.substr(begin, end - begin), out)["generations"]));
-      begin = end + 1;
+    for (const Json& row : json_lines_of_file(out + "/part-00000.jsonl")) {
+      if (row.contains("generations")) rows.push_back(to_json_line(row["generations"]));
     }
+    if (rows.empty()) report_.line(what, Outcome::kFailed, "r1_generate wrote no row: " + tail_of(done.output));
     return rows;
   }
 
@@ -180,51 +172,6 @@ class Programs {
 
 }  // namespace
 
-Child run_program(const Places& places, const std::string& program, const std::vector<std::string>& arguments, const std::string& prefix,
-                  const std::string& input) {
-  const std::string own = places.bin + "/" + program;
-  std::string line = "exec " + prefix;
-  if (program == "gpu_check") line += launcher();  // the package's other programs are scripts that put it in themselves
-  line += quoted(fs::exists(own) ? own : program);
-  for (const std::string& argument : arguments) line += " " + quoted(argument);
-  line += " 2>&1 <" + quoted(input);
-  Child child;
-  FILE* pipe = ::popen(line.c_str(), "r");
-  if (pipe == nullptr) return child;
-  char piece[4096];
-  for (std::size_t count = 0; (count = std::fread(piece, 1, sizeof piece, pipe)) > 0;) child.output.append(piece, count);
-  const int status = ::pclose(pipe);
-  child.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return child;
-}
-
-std::string launcher() {
-  const char* words = std::getenv("R1_LAUNCHER");
-  return words != nullptr && *words != '\0' ? std::string(words) + " " : "";
-}
-
-bool is_on_path(const std::string& program) { return std::system(("command -v " + quoted(program) + " >/dev/null 2>&1").c_str()) == 0; }
-
-std::string tail_of(const std::string& output) {
-  std::string text = output.size() > 400 ? "…" + output.substr(output.size() - 400) : output;
-  for (char& c : text) c = c == '\n' ? ' ' : c;
-  return text;
-}
-
 void check_programs(const Places& places, Report& report) { Programs(places, report).run(); }
-
-void check_sanitizer(const Places& places, Report& report) {
-  report.section("compute-sanitizer over our own kernels");
-  if (!is_on_path("compute-sanitizer")) return report.line("compute-sanitizer", Outcome::kNotRun, "it is not on the PATH");
-  for (const char* tool : {"memcheck", "racecheck", "initcheck"}) {
-    for (const char* op :
-         {"rms_norm", "rope", "attention", "kv_cache", "swiglu", "embedding", "log_probs", "cast", "sum_", "adamw", "sampl"}) {
-      const Child done = run_program(places, "gpu_check", {"--only", "parity", "--ops", op, "--output", places.work + "/sanitizer"},
-                                     fmt::format("compute-sanitizer --tool {} --error-exitcode 9 ", tool));
-      report.line(fmt::format("{} {}", tool, op), done.exit_code == 0 ? Outcome::kPassed : Outcome::kFailed,
-                  done.exit_code == 0 ? "" : tail_of(done.output));
-    }
-  }
-}
 
 }  // namespace r1::gpu
