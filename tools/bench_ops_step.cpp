@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -31,6 +33,10 @@ class Step {
     add([&] { return head(); });
     add([&] { return embedding(); });
     add([&] { return optimizer(); });
+    for (const std::int64_t rows : {1, 4}) {
+      add([&] { return few_rows("gate_up_proj", rows, 2 * m_.intermediate_size, m_.hidden_size); });
+      add([&] { return few_rows("down_proj", rows, m_.hidden_size, m_.intermediate_size); });
+    }
     add([&] { return paged_attention(); });
     add([&] { return sampling(); });
   }
@@ -77,6 +83,17 @@ class Step {
         {"linear_backward_weight " + name, calls, flops, bytes, [=, ctx = &ctx_]() mutable {
            ops::op_table(*ctx).linear_backward_weight(*ctx, out, x, grad_weight, nullptr, ops::Accumulate::kNo);
          }}};
+  }
+
+  /// As in a decode step; not part of a training step.
+  Cases few_rows(const std::string& name, std::int64_t rows, std::int64_t N, std::int64_t K) const {
+    Tensor x = filled({rows, K}), weight = filled({N, K}), out = filled({rows, N});
+    const double flops = 2.0 * static_cast<double>(rows * N * K);
+    Case one =
+        memory_bound(std::string("linear ") + name + (rows == 1 ? ", one row" : fmt::format(", {} rows", rows)), 0,
+                     bytes_of({x, weight, out}), [=, ctx = &ctx_]() mutable { ops::op_table(*ctx).linear(*ctx, x, weight, nullptr, out); });
+    one.flops = flops;
+    return {one};
   }
 
   Cases norms() const {

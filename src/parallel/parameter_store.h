@@ -84,9 +84,9 @@ enum class Sharding : std::uint8_t {
 struct StoreOptions {
   Sharding sharding = Sharding::kReplicated;
   OptimizerState optimizer_state = OptimizerState::kAdamW;
-  /// Gradients are added in the order of their micro-batches, each micro-batch's on its way as soon as it is there. Off: sums are made on the
-  /// way, in an order that depends on the number of ranks: of each micro-batch, or, where every rank holds all gradients (kReplicated), of
-  /// what a rank has added up itself, once a step.
+  /// Gradients are added in the order of their micro-batches, each micro-batch's on its way as soon as it is there. Off: sums are made on
+  /// the way, in an order that depends on the number of ranks: of each micro-batch, or, where every rank holds all gradients (kReplicated),
+  /// of what a rank has added up itself, once a step.
   bool deterministic_reduction = true;
   /// kBF16: passes read a rounded copy of the values and compute in bf16 (where the backend does); values, gradients and optimizer state
   /// stay f32. ZeRO-2 then keeps the master copy in shards, and both stages send half the bytes of values.

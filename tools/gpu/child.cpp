@@ -80,7 +80,7 @@ class Lines {
 
 std::string command_line(const Places& places, const Program& program) {
   const std::string own = places.bin + "/" + program.name;
-  std::string line = "exec " + program.prefix;
+  std::string line = "exec " + (program.environment.empty() ? "" : "env " + program.environment + " ") + program.prefix;
   if (program.name == "gpu_check") line += launcher();  // the package's other programs are scripts that put it in themselves
   line += quoted(fs::exists(own) ? own : program.name);
   for (const std::string& argument : program.arguments) line += " " + quoted(argument);
@@ -286,7 +286,7 @@ void run_items(const Places& places, Report& report, const std::string& part, co
   std::vector<std::string> done;
   for (int deaths = 0; deaths < kMostDeathsInARow; ++deaths) {
     Told told;
-    Program program{"gpu_check", arguments(), "", "/dev/null", 1e9, quiet_seconds, {}};
+    Program program{.name = "gpu_check", .arguments = arguments(), .seconds = 1e9, .quiet_seconds = quiet_seconds};
     program.arguments.insert(program.arguments.begin(), {"--child", part});
     if (!done.empty()) program.arguments.insert(program.arguments.end(), {"--skip", join(done, std::string(1, kItemSeparator))});
     program.on_line = [&](const std::string& line) { take(report, line, told, done); };

@@ -31,6 +31,7 @@ struct Places {
 struct Program {
   std::string name;  // in `bin`, or on the PATH
   std::vector<std::string> arguments;
+  std::string environment;                          // NAME=value words
   std::string prefix;                               // words of the shell before it
   std::string input = "/dev/null";                  // the file that it reads as standard input
   double seconds = 120;                             // more is a hang

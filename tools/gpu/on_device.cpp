@@ -54,6 +54,7 @@ void check_entries(const ExecContext& device, const Options& options, Report& re
   };
   parity.tell = [&](const OpReport& op) { report_entry(op, device, report); };
   parity.choose_attention = cuda_module().choose_attention;
+  if (!options.own_kernels) parity.choose_small_products = cuda_module().choose_small_products;
   check_parity(device, parity);
   if (!options.own_kernels) check_batch_invariant_products(device, options, report);
 }

@@ -58,6 +58,8 @@ bool is_in(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+const std::string kFewRows = " (cuBLASLt for few rows)";
+
 std::string name_of(const OpReport& report) { return fmt::format("{} {}", report.op, dtype_name(report.dtype)); }
 
 /// The cases of one storage type; one of several ops runs once.
@@ -117,6 +119,23 @@ void check_cudnn(const ExecContext& device, const ExecContext& cpu, const Parity
   options.choose_attention(R1_CUDA_ATTENTION_AUTO);
 }
 
+/// The cases of products with cuBLASLt for every number of rows.
+void check_cublaslt(const ExecContext& device, const ExecContext& cpu, const ParityOptions& options, std::vector<OpReport>& reports) {
+  options.choose_small_products(R1_CUDA_SMALL_PRODUCTS_CUBLASLT);
+  for (const DType dtype : options.dtypes) {
+    std::vector<ParityCase> products;
+    add_few_row_cases(dtype, products);
+    Cases cases(std::move(products), device, cpu);
+    for (const char* op : {"linear", "linear_fp8"}) {
+      check_entry({op + kFewRows, dtype, Verdict::kNotRun, {}, 0, 0}, options, reports, [&](OpReport& report) {
+        if (!is_in(options.missing, "cuBLASLt")) return cases.check(op, report);
+        report.reason = "no libcublasLt";
+      });
+    }
+  }
+  options.choose_small_products(R1_CUDA_SMALL_PRODUCTS_OWN);
+}
+
 }  // namespace
 
 const std::vector<TableEntry>& table_entries() {
@@ -174,7 +193,10 @@ std::vector<std::string> parity_names(const std::vector<DType>& dtypes) {
     if (dtype != DType::kBF16) continue;
     names.insert(names.end(), {"attention (cuDNN) bfloat16", "attention_backward (cuDNN) bfloat16"});
   }
-  for (const DType dtype : dtypes) names.push_back(fmt::format("batch-invariant products {}", dtype_name(dtype)));
+  for (const DType dtype : dtypes) {
+    for (const char* op : {"linear", "linear_fp8"}) names.push_back(op + kFewRows + " " + std::string(dtype_name(dtype)));
+    names.push_back(fmt::format("batch-invariant products {}", dtype_name(dtype)));
+  }
   return names;
 }
 
@@ -200,6 +222,7 @@ std::vector<OpReport> check_parity(const ExecContext& device, const ParityOption
   }
   const bool has_bf16 = std::find(options.dtypes.begin(), options.dtypes.end(), DType::kBF16) != options.dtypes.end();
   if (options.choose_attention && has_bf16) check_cudnn(device, *cpu, options, reports);
+  if (options.choose_small_products) check_cublaslt(device, *cpu, options, reports);
   return reports;
 }
 

@@ -67,6 +67,9 @@ struct ParityOptions {
   /// R1CudaModule::choose_attention. Where it is given, the entries of attention prove our own kernels, and those of cuDNN follow in bf16
   /// as "attention (cuDNN)" and "attention_backward (cuDNN)".
   std::function<const char*(R1CudaAttention)> choose_attention;
+  /// R1CudaModule::choose_small_products. Where it is given, products of few rows are proven with our own kernels, and then again with
+  /// cuBLASLt alone.
+  std::function<void(R1CudaSmallProducts)> choose_small_products;
 };
 
 /// Runs every case twice on the device (the bits must be the same) and once on the CPU. An entry is passed when all of its cases are; it
@@ -99,6 +102,8 @@ inline double limit(double f32_tolerance, DType dtype) { return 2 * f32_toleranc
 /// Before an op writes there: whatever it leaves out is found.
 Tensor poisoned_tensor(const ExecContext& ctx, const Shape& shape, DType dtype);
 
+/// Of linear and linear_fp8: one to four rows, as in decode steps.
+void add_few_row_cases(DType dtype, std::vector<ParityCase>& cases);
 void add_dense_cases(DType dtype, std::vector<ParityCase>& cases);
 void add_attention_cases(DType dtype, std::vector<ParityCase>& cases);
 void add_optimizer_cases(DType dtype, std::vector<ParityCase>& cases);

@@ -265,7 +265,16 @@ void add_measured_dense_cases(DType dtype, std::vector<ParityCase>& cases) {
   cases.push_back(logits_case({.T = 64, .H = 64, .V = 151'936, .ignored_every = 5, .temperature = 0.7F, .seed = 43}, dtype));
 }
 
+void add_few_row_cases(DType dtype, std::vector<ParityCase>& cases) {
+  // Both numbers of weight rows that a warp takes, and more of K than it asks for at once.
+  for (const auto& [M, N, K] : {std::array<std::int64_t, 3>{1, 528, 1536}, {2, 4112, 96}, {3, 48, 4640}, {4, 96, 1504}}) {
+    cases.push_back(linear_case({M, N, K, 31}, dtype));
+    cases.push_back(fp8_case(M, N, K, dtype));
+  }
+}
+
 void add_dense_cases(DType dtype, std::vector<ParityCase>& cases) {
+  add_few_row_cases(dtype, cases);
   // cuBLASLt's e4m3 products want multiples of 16: shapes of their own.
   for (const auto& [M, N, K] : {std::array<std::int64_t, 3>{1, 48, 64}, {3, 16, 16}, {64, 48, 112}, {200, 128, 304}, {70, 528, 512}}) {
     cases.push_back(fp8_case(M, N, K, dtype));

@@ -143,6 +143,14 @@ class OnDevice {
   }
 
   void measure(const bench::Case& one, const std::string& name, DType dtype) {
+    if (one.name.find(" row") != std::string::npos && one.name.starts_with("linear")) {
+      measure_one(one, name);
+      bench::Case others = one;
+      others.is_memory_bound = false;  // a comparison, no part of the goals
+      cuda_module().choose_small_products(R1_CUDA_SMALL_PRODUCTS_CUBLASLT);
+      guarded(name + ", cuBLASLt", [&] { measure_one(others, name + ", cuBLASLt"); });
+      return cuda_module().choose_small_products(R1_CUDA_SMALL_PRODUCTS_OWN);
+    }
     const bool is_attention = std::string_view(one.name).starts_with("attention");
     if (!is_attention) return measure_one(one, name);
     check_cuda(cuda_module().choose_attention(R1_CUDA_ATTENTION_OWN), "attention");

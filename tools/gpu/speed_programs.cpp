@@ -43,8 +43,9 @@ class Speeds {
           Recompute{"no recompute", {}}}) {
       training(recompute);
     }
-    for (const DecodeMode& mode : {DecodeMode{"bfloat16", ""}, DecodeMode{"bfloat16", "enforce_eager"},
-                                   DecodeMode{"bfloat16", "batch_invariant"}, DecodeMode{"float8_e4m3fn", ""}}) {
+    for (const DecodeMode& mode :
+         {DecodeMode{"bfloat16", ""}, DecodeMode{"bfloat16", "enforce_eager"}, DecodeMode{"bfloat16", "batch_invariant"},
+          DecodeMode{"bfloat16", "no_early_launch", "R1_CUDA_EARLY_LAUNCH=0"}, DecodeMode{"float8_e4m3fn", ""}}) {
       decoding(mode);
     }
     grpo();
@@ -53,6 +54,7 @@ class Speeds {
  private:
   struct DecodeMode {
     const char *storage, *key;  // key of the job, "" = none
+    const char* environment = "";
   };
 
   std::string path(const std::string& name) const { return places_.work + "/" + name; }
@@ -148,12 +150,13 @@ class Speeds {
                      {"new_tokens", std::vector<std::int64_t>(static_cast<std::size_t>(job.batch), count)},
                      {"resident", job.batch},
                      {"kv_cache_gib", quick_ ? 0.03 : 16.0}};
-        if (*mode.key != '\0') line[mode.key] = true;
+        if (*mode.key != '\0' && *mode.environment == '\0') line[mode.key] = true;
         jobs += to_json_line(line) + "\n";
       }
     }
     write_file_atomically(path("jobs.jsonl"), jobs);
     Program program{"bench_generate", {speed_model_folder(places_), "1", mode.storage, "cuda"}};
+    program.environment = mode.environment;
     program.input = path("jobs.jsonl");
     program.seconds = kSeconds;
     const Child done = run_program(places_, program);

@@ -79,7 +79,8 @@ void check_first_loss(const std::vector<Json>& rows, Report& report) {
 void measure_pytorch(const Places& places, bool quick, Report& report) {
   report.section(kPytorchSection);
   const std::string name = "PyTorch and transformers";
-  Program probe{python(), {"-c", "import torch, transformers; assert torch.cuda.is_available()"}, host_environment()};
+  Program probe{
+      .name = python(), .arguments = {"-c", "import torch, transformers; assert torch.cuda.is_available()"}, .prefix = host_environment()};
   if (const Child there = run_program(places, probe); !there.succeeded()) {
     return report.line(name, Outcome::kNotRun,
                        there.is_out_of_time
@@ -88,10 +89,10 @@ void measure_pytorch(const Places& places, bool quick, Report& report) {
   }
   make_speed_inputs(places, quick);
   const std::string results = places.work + "/pytorch.jsonl";
-  Program program{python(),
-                  {places.root + "/tools/gpu/transformers_speed.py", speed_model_folder(places), speed_rows(places, speed_batch(quick)),
-                   results, quick ? "--quick" : "--full"},
-                  host_environment()};
+  Program program{.name = python(),
+                  .arguments = {places.root + "/tools/gpu/transformers_speed.py", speed_model_folder(places),
+                                speed_rows(places, speed_batch(quick)), results, quick ? "--quick" : "--full"},
+                  .prefix = host_environment()};
   program.seconds = 300;
   const Child done = run_program(places, program);
   std::vector<Json> rows = json_lines_of_file(results);
