@@ -79,7 +79,8 @@ void print_storage_check(const std::string& model_folder, const std::string& tex
     same += stored.best[i] == narrow.best[i] ? 1 : 0;
   }
   const auto count = static_cast<double>(stored.log_probs.size());
-  fmt::print("{:<14} {} tokens of {}\n", fmt::format("{} check", name), stored.log_probs.size(), text_file.empty() ? "a built-in text" : text_file);
+  fmt::print("{:<14} {} tokens of {}\n", fmt::format("{} check", name), stored.log_probs.size(),
+             text_file.empty() ? "a built-in text" : text_file);
   fmt::print("  as stored    {:.4f} log-prob a token, {} of weights\n", mean(stored.log_probs),
              format_bytes(static_cast<double>(stored.bytes)));
   fmt::print("  {:<12} {:.4f} log-prob a token, {} of weights\n", name, mean(narrow.log_probs),

@@ -20,9 +20,8 @@ namespace {
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 EngineOptions with_defaults(EngineOptions options, const ExecContext& ctx, const models::CausalLM& model) {
-  constexpr std::int64_t kBatchTokensCpu = 512, kBatchTokensCuda = 4096;  // which fill the arithmetic of the one and of the other
   const bool is_cuda = ctx.backend() == Backend::kCuda;
-  if (options.max_batch_tokens == 0) options.max_batch_tokens = is_cuda ? kBatchTokensCuda : kBatchTokensCpu;
+  if (options.max_batch_tokens == 0) options.max_batch_tokens = default_batch_tokens({is_cuda ? DeviceKind::kCuda : DeviceKind::kCpu, 0});
   if (!options.attend_in_batch) options.attend_in_batch = is_cuda && !ops::is_batch_invariant();
   const std::int64_t trained = model.config().max_position_embeddings;
   if (options.max_model_len == 0) options.max_model_len = trained;
@@ -75,6 +74,9 @@ struct Lane {
 constexpr std::int64_t kLaneSlack = 8;  // sequences that a lane may have more than another so that samples of a prompt share its prefill
 
 }  // namespace
+
+// As many as fill the device's arithmetic.
+std::int64_t default_batch_tokens(Device device) { return device.kind == DeviceKind::kCuda ? 4096 : 512; }
 
 class Engine::Impl {
  public:

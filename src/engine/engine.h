@@ -52,7 +52,7 @@ struct EngineOptions {
   std::int64_t kv_cache_bytes = 0;
   int ranks_sharing_memory = 1;  // where their tensors live
   int max_num_sequences = 256;
-  std::int64_t max_batch_tokens = 0;  // tokens of one forward pass; longer prefills are cut into chunks; 0: 512, on CUDA 4096
+  std::int64_t max_batch_tokens = 0;  // tokens of one forward pass; longer prefills are cut into chunks; 0: the device's default
   /// Prompts attend within the batch in which they begin (nn::PagedCache::Fresh); none: on CUDA alone, and not in its batch-invariant mode,
   /// where the two ways have other bits. On the CPU they have the same.
   std::optional<bool> attend_in_batch;
@@ -66,6 +66,9 @@ struct EngineOptions {
   /// Asked on the drawing rank of several; its answer is stop_agreed() on all of them.
   std::function<bool()> wants_to_stop;
 };
+
+/// EngineOptions::max_batch_tokens where none is given.
+std::int64_t default_batch_tokens(Device device);
 
 /// What the last step did, and the sums since the engine was made.
 struct EngineStats {

@@ -8,6 +8,7 @@
 #include "base/memory_note.h"
 #include "base/strings.h"
 #include "checkpoint/inference_model.h"
+#include "engine/engine.h"
 #include "engine/kv_cache.h"
 #include "generate/sampling_choice.h"
 #include "plan/advice.h"
@@ -56,7 +57,7 @@ plan::JobPlan plan_generation_memory(const config::CommonConfig& config, const G
   }
   plan.ranks_per_node = std::max(1, num_ranks / plan.nodes);
   plan.layout = layout_text(job, num_ranks);
-  plan.batch = fmt::format("a pass over 512 tokens, logits of {} sequences", job.num_sequences);
+  plan.batch = fmt::format("a pass over {} tokens, logits of {} sequences", engine::default_batch_tokens(shape.device), job.num_sequences);
   plan.process = plan::process_bytes(job.device);
   plan::set_device_memory(config, plan);
   if (config.device_memory) {

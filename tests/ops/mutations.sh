@@ -52,6 +52,8 @@ mutations=(
   'attention_query_head|index|paged_attention_kernels.cuh|s/kv_head \* shape.group \+ first_in_group/kv_head * shape.group/|SimtPagedAttention*'
   'attention_no_correction|initialisation|paged_attention_kernels.cuh|s/if \(lane == 0\) corrections\[h\] = correction;//|SimtPagedAttention*'
   'attention_slots_race|barrier|paged_attention_kernels.cuh|s/(  \}\n)  __syncthreads\(\);\n(  for \(int i = thread; i < num_heads)/$1$2/|SimtPagedAttention*'
+  'attention_split_border|index|paged_splits.h|s/context <= 512 \? 64 : /context < 512 ? 64 : /|PagedSplits*'
+  'attention_wrong_launch|index|paged_attention_kernels.cuh|s/token = shape.first_token \+ launched/token = launched/|SimtPagedAttention*'
   'merge_forgets_weight|index|paged_attention_kernels.cuh|s/__fmaf_rn\(weight, split_sum, sum\)/__fmaf_rn(1.0f, split_sum, sum)/|SimtPagedAttention*'
   'cache_padding_not_written|initialisation|paged_attention_kernels.cuh|s/(store_floats\(value_cache)/if (d < head_dim) $1/|SimtPagedAttention*'
   # sampling
@@ -67,7 +69,15 @@ mutations=(
   'segments_tail|mask|elementwise_kernels.cuh|s/count \/ kWidth \* kWidth \+ first; i < count/count \/ kWidth * kWidth + first + 1; i < count/|SimtMovement*'
   'segments_misaligned|alignment|elementwise_kernels.cuh|s/from % kWidth == 0 && to % kWidth == 0/from % kWidth == 0/|SimtMovement*'
   'rows_all_to_one|race|elementwise_kernels.cuh|s/out \+ to \* out_stride/out + 0 * to * out_stride/|SimtMovement*:SimtElementwise*'
-  'cast_tail|index|elementwise_kernels.cuh|s/i \+ 8 <= count/i + 7 <= count/|SimtElementwise*'
+  'row_rest|index|elementwise_kernels.cuh|s/i \+ kWidth <= length/i + kWidth - 1 <= length/|SimtElementwise*'
+  # e4m3
+  'f8_ties|rounding|device.cuh|s/0x7FFFFu \+ \(\(magnitude >> 20\) & 1u\)/0x7FFFFu/|StorageTypes*'
+  'f8_row_maximum|index|fp8_kernels.cuh|s/  largest = block_max\(largest\);\n//|SimtFp8*'
+  'f8_scale_of_another_column|index|fp8_kernels.cuh|s/\(column_scales \+ column\)/(column_scales)/|SimtFp8*'
+  # products of few rows
+  'few_rows_tail|mask|small_product_kernels.cuh|s/if \(i \+ p \* kStep >= K\) break;//|SimtSmallProduct*'
+  'few_rows_behind_the_weight|index|small_product_kernels.cuh|s/\(first \+ r < N \? first \+ r : N - 1\)/(first + r)/|SimtSmallProduct*'
+  'few_rows_lift|rounding|small_product_kernels.cuh|s/total \* kF8Lift/total/|SimtSmallProduct*'
 )
 
 launcher=()
