@@ -22,7 +22,7 @@ const Types kTypes[] = {{DType::kF32, DType::kF32, DType::kF32, DType::kF32},
 struct Sizes {
   std::int64_t N, K;
 };
-const Sizes kSizes[] = {{1, 8}, {5, 40}, {9, 256}, {33, 1304}, {4097, 16}};
+const Sizes kSizes[] = {{1, 8}, {5, 40}, {9, 256}, {33, 1304}, {4097, 8}};
 
 TEST(SimtSmallProduct, IsTheProductAndARowDoesNotDependOnTheOthers) {
   const auto reference = make_cpu_context(1, Backend::kReference);
@@ -37,7 +37,10 @@ TEST(SimtSmallProduct, IsTheProductAndARowDoesNotDependOnTheOthers) {
       const std::vector<float> expected = floats_of(*reference, exact);
       std::vector<float> of_four;
       for (const std::int64_t M : {4, 3, 2, 1}) {
-        if (M < 4 && N * K > std::min<std::int64_t>(kLargestEmulated, 12'000)) continue;
+        // Of many columns one and two rows alone are another path; of long rows four are enough.
+        const bool has_many_columns = N > 4096;
+        if (M < 4 && (has_many_columns ? M == 3 || kLargestEmulated < N : N * K > std::min<std::int64_t>(kLargestEmulated, 12'000)))
+          continue;
         const auto run = [&](const ExecContext& ctx) -> Results {
           const Tensor added = stored_tensor(ctx, {N}, bias, types.bias);
           Tensor wide = ctx.empty({M, N + 8}, types.out);  // rows with a stride
@@ -77,7 +80,7 @@ TEST(SimtSmallProduct, LeavesToOthersWhatItDoesNotServe) {
 
 TEST(SimtSmallProduct, OfE4m3FactorsIsNearTheCpu) {
   const auto cpu = make_cpu_context(1);
-  for (const auto& [N, K] : {Sizes{5, 16}, Sizes{33, 1040}, Sizes{4100, 32}}) {
+  for (const auto& [N, K] : {Sizes{5, 16}, Sizes{33, 1040}, Sizes{4101, 16}}) {
     for (const std::int64_t M : {1, 3}) {
       std::vector<std::uint8_t> codes;
       for (const float value : random_values(N * K, 4, 50.0)) codes.push_back(f32_to_f8e4m3(value));
