@@ -6,13 +6,13 @@
 
 namespace r1::ops {
 
-void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
-  const char* op = "linear";
-  require_activation(ctx, op, "x", x);
+namespace {
+
+/// x [T, K], weight [N, K], bias [N], out [T, N].
+void require_product(const char* op, const Tensor& x, const Tensor& weight, const Tensor* bias, const Tensor& out) {
   require_rank(op, "x", x, 2);
   require_rank(op, "weight", weight, 2);
   require_shape(op, "weight", weight, Shape{weight.dim(0), x.dim(1)});
-  if (weight.dtype() != DType::kBF16) require_float_like(op, "weight", weight, x);
   require_contiguous(op, "weight", weight);
   if (bias != nullptr) {
     if (bias->dtype() != x.dtype()) require_full_precision(op, "bias", *bias, x);
@@ -20,6 +20,15 @@ void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const
   }
   if (out.dtype() != x.dtype()) require_full_precision(op, "out", out, x);
   require_shape(op, "out", out, Shape{x.dim(0), weight.dim(0)});
+}
+
+}  // namespace
+
+void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out) {
+  const char* op = "linear";
+  require_activation(ctx, op, "x", x);
+  if (weight.dtype() != DType::kBF16) require_float_like(op, "weight", weight, x);
+  require_product(op, x, weight, bias, out);
   OpScope scope(ctx, op);
   op_table(ctx).linear(ctx, x, weight, bias, out);
 }
@@ -27,19 +36,12 @@ void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const
 void linear_int8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out) {
   const char* op = "linear_int8";
   require_float(ctx, op, "x", x);
-  require_rank(op, "x", x, 2);
   require_dtype(op, "weight", weight, DType::kI8);
-  require_rank(op, "weight", weight, 2);
-  require_shape(op, "weight", weight, Shape{weight.dim(0), x.dim(1)});
-  require_contiguous(op, "weight", weight);
+  require_product(op, x, weight, bias, out);
+  if (bias != nullptr) require_float_like(op, "bias", *bias, x);
+  require_float_like(op, "out", out, x);
   require_float_like(op, "scales", scales, x);
   require_shape(op, "scales", scales, Shape{weight.dim(0)});
-  if (bias != nullptr) {
-    require_float_like(op, "bias", *bias, x);
-    require_shape(op, "bias", *bias, Shape{weight.dim(0)});
-  }
-  require_float_like(op, "out", out, x);
-  require_shape(op, "out", out, Shape{x.dim(0), weight.dim(0)});
   OpScope scope(ctx, op);
   op_table(ctx).linear_int8(ctx, x, weight, scales, bias, out);
 }
@@ -47,19 +49,10 @@ void linear_int8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, 
 void linear_fp8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out) {
   const char* op = "linear_fp8";
   require_activation(ctx, op, "x", x);
-  require_rank(op, "x", x, 2);
   require_dtype(op, "weight", weight, DType::kF8E4M3);
-  require_rank(op, "weight", weight, 2);
-  require_shape(op, "weight", weight, Shape{weight.dim(0), x.dim(1)});
-  require_contiguous(op, "weight", weight);
+  require_product(op, x, weight, bias, out);
   require_full_precision(op, "scales", scales, x);
   require_shape(op, "scales", scales, Shape{weight.dim(0)});
-  if (bias != nullptr) {
-    if (bias->dtype() != x.dtype()) require_full_precision(op, "bias", *bias, x);
-    require_shape(op, "bias", *bias, Shape{weight.dim(0)});
-  }
-  if (out.dtype() != x.dtype()) require_full_precision(op, "out", out, x);
-  require_shape(op, "out", out, Shape{x.dim(0), weight.dim(0)});
   OpScope scope(ctx, op);
   op_table(ctx).linear_fp8(ctx, x, weight, scales, bias, out);
 }
