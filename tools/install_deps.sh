@@ -24,8 +24,8 @@ packages=(
   libgtest-dev libgmock-dev
   slurm-wlm munge shellcheck
 )
-# Arb is a package of its own until FLINT 3 takes it in; the formatter is version 14 or none (tools/format.sh).
-packages_if_offered=(libflint-arb-dev clang-format-14)
+# Arb is a package of its own until FLINT 3 takes it in; the formatter is version 14 or none (tools/format.sh); the browser runs the report in a test.
+packages_if_offered=(libflint-arb-dev clang-format-14 chromium)
 
 case "${1:-}" in
   "") ;;
