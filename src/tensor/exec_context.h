@@ -34,8 +34,7 @@ class ExecContext {
 
   /// Null where the device cannot keep work (the CPU).
   WorkRecorder* recorder() const { return allocator_->source().recorder(); }
-  /// The same device and stream with an allocator of its own, whose free blocks nobody else gets: for recorded work. Needs a
-  /// recorder.
+  /// The same device and stream with an allocator of its own, whose free blocks nobody else gets: for recorded work. Needs a recorder.
   std::unique_ptr<ExecContext> with_own_allocator() const {
     return std::make_unique<ExecContext>(backend_, allocator_->source().sibling(), 1, CachingAllocator::FreeBlocks::kPinned);
   }

@@ -22,10 +22,10 @@ bool computes_in_bf16(const config::TrainerConfig& config, Device device);
 /// One notice when bf16 was asked for on the CPU, which computes in fp32.
 void note_bf16(const config::TrainerConfig& config, Device device);
 
-/// max_steps when it is given, else the epochs.
 /// What gradient_checkpointing and recompute_granularity say together.
 nn::RecomputeGranularity recompute_granularity(const config::TrainerConfig& config);
 
+/// max_steps when it is given, else the epochs.
 std::int64_t total_steps(const config::TrainerConfig& config, std::int64_t steps_per_epoch);
 
 /// Epochs and fractions resolved to steps.
