@@ -37,6 +37,7 @@ class Step {
       add([&] { return few_rows("gate_up_proj", rows, 2 * m_.intermediate_size, m_.hidden_size); });
       add([&] { return few_rows("down_proj", rows, m_.hidden_size, m_.intermediate_size); });
     }
+    add([&] { return row_with_swiglu(); });
     add([&] { return paged_attention(); });
     add([&] { return sampling(); });
   }
@@ -93,6 +94,15 @@ class Step {
         memory_bound(std::string("linear ") + name + (rows == 1 ? ", one row" : fmt::format(", {} rows", rows)), 0,
                      bytes_of({x, weight, out}), [=, ctx = &ctx_]() mutable { ops::op_table(*ctx).linear(*ctx, x, weight, nullptr, out); });
     one.flops = flops;
+    return {one};
+  }
+
+  Cases row_with_swiglu() const {
+    const std::int64_t I = m_.intermediate_size, K = m_.hidden_size;
+    Tensor x = filled({1, K}), weight = filled({2 * I, K}), out = filled({1, I});
+    Case one = memory_bound("linear_swiglu gate_up_proj, one row", 0, bytes_of({x, weight, out}),
+                            [=, ctx = &ctx_]() mutable { ops::linear_swiglu(*ctx, x, weight, out); });
+    one.flops = 4.0 * static_cast<double>(I * K);
     return {one};
   }
 

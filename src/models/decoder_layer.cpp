@@ -98,7 +98,7 @@ nn::Activations DecoderModel::layer(nn::Pass& pass, int layer_index, const nn::A
   const nn::Var heads_out = nn::gathered(pass, attend(pass, layer_index, x, batch), widths().attention, "attention");
   const nn::Var attended = nn::gathered(pass, nn::linear(pass, heads_out, p.o_proj), widths().hidden, "o_proj");
   const auto [y, residual2] = nn::add_rms_norm(pass, attended, residual, p.post_attention_layernorm, eps);
-  const nn::Var inner = nn::gathered(pass, nn::swiglu(pass, nn::linear(pass, y, p.gate_up_proj)), widths().intermediate, "gate_up_proj");
+  const nn::Var inner = nn::gathered(pass, nn::linear_swiglu(pass, y, p.gate_up_proj), widths().intermediate, "gate_up_proj");
   return {nn::gathered(pass, nn::linear(pass, inner, p.down_proj), widths().hidden, "down_proj"), residual2};
 }
 

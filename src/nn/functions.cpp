@@ -260,6 +260,14 @@ Var swiglu(Pass& pass, const Var& gate_up) {
   return out;
 }
 
+Var linear_swiglu(Pass& pass, const Var& x, const Linear& layer) {
+  if (pass.tape != nullptr || layer.bias.defined() || layer.weight.scales().defined()) return swiglu(pass, linear(pass, x, layer));
+  const Tensor weight = layer.weight.value();
+  Var out = output(pass, empty_like(pass.ctx, {x.value.dim(0), weight.dim(0) / 2}, x.value));
+  ops::linear_swiglu(pass.ctx, x.value, weight, out.value);
+  return out;
+}
+
 TokenLoss linear_cross_entropy(Pass& pass, const Var& hidden, const PackedParameter& weight, const Tensor& labels, float scale) {
   const ExecContext& ctx = pass.ctx;
   TokenLoss loss{ctx.empty({labels.dim(0)}), ctx.empty({labels.dim(0)})};

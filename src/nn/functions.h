@@ -52,6 +52,9 @@ Var view(Pass& pass, const Var& x, const Shape& shape);
 /// backward pass. The result can be made again (selective recompute).
 Var swiglu(Pass& pass, const Var& gate_up);
 
+/// swiglu(linear(x)), in one op where nothing is kept for a backward pass and the layer has neither a bias nor weights in 8 bits.
+Var linear_swiglu(Pass& pass, const Var& x, const Linear& layer);
+
 struct TokenLoss {
   Tensor token_loss;  // [num_tokens] f32, 0 where the label is ignored
   Tensor is_correct;  // [num_tokens] f32

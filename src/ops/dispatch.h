@@ -27,6 +27,7 @@ struct OpTable {
   decltype(&ops::linear) linear = nullptr;
   decltype(&ops::linear_int8) linear_int8 = nullptr;
   decltype(&ops::linear_fp8) linear_fp8 = nullptr;
+  decltype(&ops::linear_swiglu) linear_swiglu = nullptr;  // null: linear, then swiglu
   decltype(&ops::linear_backward_input) linear_backward_input = nullptr;
   decltype(&ops::linear_backward_weight) linear_backward_weight = nullptr;
   decltype(&ops::rms_norm) rms_norm = nullptr;

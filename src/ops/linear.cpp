@@ -1,5 +1,6 @@
 #include "ops/linear.h"
 
+#include "ops/activation.h"
 #include "ops/checks.h"
 #include "ops/dispatch.h"
 #include "ops/op_scope.h"
@@ -31,6 +32,27 @@ void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const
   require_product(op, x, weight, bias, out);
   OpScope scope(ctx, op);
   op_table(ctx).linear(ctx, x, weight, bias, out);
+}
+
+void linear_swiglu(const ExecContext& ctx, const Tensor& x, const Tensor& weight, Tensor& out) {
+  const char* op = "linear_swiglu";
+  require_rank(op, "x", x, 2);
+  require_rank(op, "weight", weight, 2);
+  if (weight.dim(0) % 2 != 0)
+    fail(ErrorKind::kShape, "{}: weight must have 2 * intermediate_size rows, found {}", op, weight.shape().to_string());
+  if (op_table(ctx).linear_swiglu == nullptr) {
+    Tensor gate_up = ctx.empty({x.dim(0), weight.dim(0)}, x.dtype());
+    linear(ctx, x, weight, nullptr, gate_up);
+    return swiglu(ctx, gate_up, out);
+  }
+  require_activation(ctx, op, "x", x);
+  if (weight.dtype() != DType::kBF16) require_float_like(op, "weight", weight, x);
+  require_shape(op, "weight", weight, Shape{weight.dim(0), x.dim(1)});
+  require_contiguous(op, "weight", weight);
+  require_float_like(op, "out", out, x);
+  require_shape(op, "out", out, Shape{x.dim(0), weight.dim(0) / 2});
+  OpScope scope(ctx, op);
+  op_table(ctx).linear_swiglu(ctx, x, weight, out);
 }
 
 void linear_int8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out) {

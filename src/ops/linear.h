@@ -34,6 +34,13 @@ void linear_int8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, 
 /// Source: Micikevicius et al. 2022, arXiv 2209.05433. Runs on: reference, cpu, cuda.
 void linear_fp8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out);
 
+/// out = swiglu(x · weight^T): the MLP's fused projection with its activation, for passes that keep nothing for a backward pass. The bits
+/// of linear() into a tensor like out, then swiglu() (ops/activation.h).
+///
+/// x [M, K], weight [2 * intermediate_size, K]: gate rows, then up rows; dtypes as in linear(). out [M, intermediate_size], dtype of x.
+/// Runs on: reference, cpu, cuda.
+void linear_swiglu(const ExecContext& ctx, const Tensor& x, const Tensor& weight, Tensor& out);
+
 /// grad_x[m, k] (+)= sum_n grad_out[m, n] * weight[n, k].
 ///
 /// grad_out [M, N], weight [N, K], grad_x [M, K]; f32; rows of grad_out and grad_x may have a stride.

@@ -122,10 +122,10 @@ TEST_F(GpuCheck, GoesOnBehindAMeasurementThatDies) {
 
 TEST_F(GpuCheck, RunsNothingBehindItsTime) {
   const ProgramResult done = run({"--dtypes", "float32", "--only", "parity,programs,speed_ops", "--ops", "swiglu", "--seconds", "3"},
-                                 on_the_stand_in({{"R1_GPU_CHECK_HANGS_AT", "swiglu float32"}}));
+                                 on_the_stand_in({{"R1_GPU_CHECK_HANGS_AT", "linear_swiglu float32"}}));
   EXPECT_EQ(done.exit_code, 1) << "a kernel of ours did not run";
-  EXPECT_EQ(line(kParity, "swiglu float32")["outcome"], "not run");
-  EXPECT_EQ(line(kParity, "swiglu float32")["text"], "the time is up");
+  EXPECT_EQ(line(kParity, "linear_swiglu float32")["outcome"], "not run");
+  EXPECT_EQ(line(kParity, "linear_swiglu float32")["text"], "the time is up");
   EXPECT_EQ(line(kPrograms, "all of programs")["text"], "the time is up");
   EXPECT_EQ(line("ceilings of this device", "all of speed_ops")["outcome"], "not run");
   EXPECT_EQ(report()["totals"]["passed"], 0);

@@ -76,7 +76,9 @@ mutations=(
   'f8_scale_of_another_column|index|fp8_kernels.cuh|s/\(column_scales \+ column\)/(column_scales)/|SimtFp8*'
   # products of few rows
   'few_rows_tail|mask|small_product_kernels.cuh|s/if \(i \+ p \* kStep >= K\) break;//|SimtSmallProduct*'
-  'few_rows_behind_the_weight|index|small_product_kernels.cuh|s/\(first \+ r < N \? first \+ r : N - 1\)/(first + r)/|SimtSmallProduct*'
+  'few_rows_behind_the_weight|index|small_product_kernels.cuh|s/\(first \+ r \* row_step < num_rows \? first \+ r \* row_step : N - 1\)/(first + r * row_step)/|SimtSmallProduct*'
+  'few_rows_gate_beside_gate|index|small_product_kernels.cuh|s/row_step = kIsGated \? N : 1/row_step = 1/|SimtSmallProduct*'
+  'few_rows_gate_not_rounded|rounding|small_product_kernels.cuh|s/gate = to_float\(rounded<T>\(totals\[0\]\)\)/gate = totals[0]/|SimtSmallProduct*'
   'few_rows_lift|rounding|small_product_kernels.cuh|s/total \* kF8Lift/total/|SimtSmallProduct*'
 )
 

@@ -59,6 +59,7 @@ bool is_in(const std::vector<std::string>& names, const std::string& name) {
 }
 
 const std::string kFewRows = " (cuBLASLt for few rows)";
+constexpr const char* kOpsOfFewRows[] = {"linear", "linear_fp8", "linear_swiglu"};
 
 std::string name_of(const OpReport& report) { return fmt::format("{} {}", report.op, dtype_name(report.dtype)); }
 
@@ -126,7 +127,7 @@ void check_cublaslt(const ExecContext& device, const ExecContext& cpu, const Par
     std::vector<ParityCase> products;
     add_few_row_cases(dtype, products);
     Cases cases(std::move(products), device, cpu);
-    for (const char* op : {"linear", "linear_fp8"}) {
+    for (const char* op : kOpsOfFewRows) {
       check_entry({op + kFewRows, dtype, Verdict::kNotRun, {}, 0, 0}, options, reports, [&](OpReport& report) {
         if (!is_in(options.missing, "cuBLASLt")) return cases.check(op, report);
         report.reason = "no libcublasLt";
@@ -142,6 +143,7 @@ const std::vector<TableEntry>& table_entries() {
   static const std::vector<TableEntry> entries = {{"linear", "cuBLASLt"},
                                                   {"linear_int8", "CPU"},
                                                   {"linear_fp8", "cuBLASLt"},
+                                                  {"linear_swiglu", "cuBLASLt"},
                                                   {"linear_backward_input", "cuBLASLt"},
                                                   {"linear_backward_weight", "cuBLASLt"},
                                                   {"rms_norm", ""},
@@ -194,7 +196,7 @@ std::vector<std::string> parity_names(const std::vector<DType>& dtypes) {
     names.insert(names.end(), {"attention (cuDNN) bfloat16", "attention_backward (cuDNN) bfloat16"});
   }
   for (const DType dtype : dtypes) {
-    for (const char* op : {"linear", "linear_fp8"}) names.push_back(op + kFewRows + " " + std::string(dtype_name(dtype)));
+    for (const char* op : kOpsOfFewRows) names.push_back(op + kFewRows + " " + std::string(dtype_name(dtype)));
     names.push_back(fmt::format("batch-invariant products {}", dtype_name(dtype)));
   }
   return names;

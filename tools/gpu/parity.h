@@ -102,7 +102,7 @@ inline double limit(double f32_tolerance, DType dtype) { return 2 * f32_toleranc
 /// Before an op writes there: whatever it leaves out is found.
 Tensor poisoned_tensor(const ExecContext& ctx, const Shape& shape, DType dtype);
 
-/// Of linear and linear_fp8: one to four rows, as in decode steps.
+/// Of linear, linear_fp8 and linear_swiglu: one to four rows, as in decode steps.
 void add_few_row_cases(DType dtype, std::vector<ParityCase>& cases);
 void add_dense_cases(DType dtype, std::vector<ParityCase>& cases);
 void add_attention_cases(DType dtype, std::vector<ParityCase>& cases);

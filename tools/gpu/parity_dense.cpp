@@ -48,6 +48,20 @@ ParityCase linear_case(const test::LinearCase& c, DType dtype) {
           {out, out, limit(test::linear_tolerance(c.K), DType::kF32), x, x, weight, weight, weight}};
 }
 
+/// Gates and ups of about 1: sums of K products of inputs up to 1 with weights up to 2 / sqrt(K).
+ParityCase linear_swiglu_case(std::int64_t M, std::int64_t I, std::int64_t K, DType dtype) {
+  const auto run = [=](const ExecContext& ctx, DType stored) -> Results {
+    const double spread = 2 / std::sqrt(static_cast<double>(K));
+    const Tensor x = stored_tensor(ctx, {M, K}, rounded(random_values(M * K, 41), dtype), stored),
+                 weight = stored_tensor(ctx, {2 * I, K}, rounded(random_values(2 * I * K, 42, spread), dtype), stored);
+    Tensor out = poisoned_tensor(ctx, {M, I}, stored);
+    ops::linear_swiglu(ctx, x, weight, out);
+    return {floats_of(ctx, out)};
+  };
+  // Both factors carry the products' errors, and in bf16 a rounding.
+  return {{"linear_swiglu"}, fmt::format("{} x 2 * {} x {}", M, I, K), dtype, run, {2 * limit(test::linear_tolerance(K), dtype)}};
+}
+
 /// Numbers whose products and sums every order of additions gives alike, in matrix units with few bits too: multiples of 224 up to 448 in
 /// e4m3, beside weights up to 1. Each row of x has its largest number, so that its scale is a power of two.
 ParityCase fp8_case(std::int64_t M, std::int64_t N, std::int64_t K, DType dtype) {
@@ -271,10 +285,14 @@ void add_few_row_cases(DType dtype, std::vector<ParityCase>& cases) {
     cases.push_back(linear_case({M, N, K, 31}, dtype));
     cases.push_back(fp8_case(M, N, K, dtype));
   }
+  for (const auto& [M, I, K] : {std::array<std::int64_t, 3>{1, 264, 1536}, {2, 37, 1184}, {3, 24, 256}}) {
+    cases.push_back(linear_swiglu_case(M, I, K, dtype));
+  }
 }
 
 void add_dense_cases(DType dtype, std::vector<ParityCase>& cases) {
   add_few_row_cases(dtype, cases);
+  cases.push_back(linear_swiglu_case(40, 48, 112, dtype));
   // cuBLASLt's e4m3 products want multiples of 16: shapes of their own.
   for (const auto& [M, N, K] : {std::array<std::int64_t, 3>{1, 48, 64}, {3, 16, 16}, {64, 48, 112}, {200, 128, 304}, {70, 528, 512}}) {
     cases.push_back(fp8_case(M, N, K, dtype));

@@ -35,7 +35,7 @@ constexpr Entry kEntries[] = {{"rms_norm"},
                               {"rope"},
                               {"attention"},
                               {"kv_cache"},
-                              {"swiglu"},
+                              {"swiglu_backward"},
                               {"embedding"},
                               {"log_probs_of_logits"},
                               {"cast"},
@@ -49,6 +49,7 @@ constexpr Entry kEntries[] = {{"rms_norm"},
                               {"copy"},
                               {"linear_backward_weight", true},
                               {"linear_fp8", true},
+                              {"linear_swiglu", true},
                               {"linear_cross_entropy", true}};
 
 }  // namespace

@@ -11,6 +11,8 @@ __device__ __forceinline__ float sigmoid(float g) {
   return (g >= 0 ? 1.0f : e) / (1.0f + e);
 }
 
+__device__ __forceinline__ float gated(float gate, float up) { return gate * sigmoid(gate) * up; }
+
 /// gate_up: gate columns, then up columns.
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(256)
@@ -22,7 +24,7 @@ __global__ void __launch_bounds__(256)
     const Floats<kWidth> gates = load_floats<kWidth>(gate_up + row * gate_up_stride + i);
     Floats<kWidth> ups = load_floats<kWidth>(gate_up + row * gate_up_stride + intermediate_size + i);
 #pragma unroll
-    for (int k = 0; k < kWidth; ++k) ups.v[k] = gates.v[k] * sigmoid(gates.v[k]) * ups.v[k];
+    for (int k = 0; k < kWidth; ++k) ups.v[k] = gated(gates.v[k], ups.v[k]);
     store_floats(out + row * out_stride + i, ups);
   }
 }

@@ -50,6 +50,14 @@ void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const
       {weight.dim(0), x.dim(0), x.dim(1), true, false, &weight, &input, &out, 0, added ? &*added : nullptr, is_batch_invariant.load()});
 }
 
+void linear_swiglu(const ExecContext& ctx, const Tensor& x, const Tensor& weight, Tensor& out) {
+  if (out.num_elements() == 0) return;
+  if (takes_own_products() && small_product_swiglu(ctx, x, weight, out)) return;
+  Tensor gate_up = ctx.empty({x.dim(0), weight.dim(0)}, x.dtype());
+  linear(ctx, x, weight, nullptr, gate_up);
+  swiglu(ctx, gate_up, out);
+}
+
 void linear_int8(const ExecContext&, const Tensor&, const Tensor&, const Tensor&, const Tensor*, Tensor&) {
   fail(ErrorKind::kUsage, "weights in int8 are for the CPU: on CUDA use --dtype float8_e4m3fn or bfloat16");
 }

@@ -41,6 +41,20 @@ void run(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Sm
   with_rows(std::integral_constant<int, 4>{});
 }
 
+template <typename W, typename X, typename T>
+void run_gated(const ExecContext& ctx, const Tensor& x, const Tensor& weight, Tensor& out) {
+  const Rows<X> values(x);
+  const Rows<W> weights(weight);
+  const Rows<T> result(out);
+  const auto with = [&](auto rows_of_x) {
+    launch(ctx, "small_product_swiglu", small_product_kernel<W, X, T, rows_of_x, 2, true>, {blocks_for(result.length, kSmallProductWarps)},
+           kSmallProductWarps * kWarp, 0, values.data, values.stride, weights.data, SmallProductExtras{}, result.data, result.stride,
+           static_cast<int>(values.count), result.length, weights.length);
+  };
+  if (values.count == 1) return with(std::integral_constant<int, 1>{});
+  with(std::integral_constant<int, 2>{});
+}
+
 SmallProductExtras extras_of(const Tensor* bias) {
   SmallProductExtras extras{};
   if (bias != nullptr && bias->dtype() == DType::kF32) extras.bias_f32 = device_pointer<float>(*bias);
@@ -67,6 +81,25 @@ bool small_product(const ExecContext& ctx, const Tensor& x, const Tensor& weight
   }
   if (!is_served<bf16, bf16>(x, weight)) return false;
   is_wide_out ? run<bf16, bf16, float>(ctx, x, weight, extras, out) : run<bf16, bf16, bf16>(ctx, x, weight, extras, out);
+  return true;
+}
+
+bool small_product_swiglu(const ExecContext& ctx, const Tensor& x, const Tensor& weight, Tensor& out) {
+  if (x.dim(0) > kSmallProductSwigluRows || out.num_elements() == 0 || x.dim(1) == 0 || out.dtype() != x.dtype()) return false;
+  const bool is_wide_x = x.dtype() == DType::kF32;
+  if (weight.dtype() == DType::kF32 && is_wide_x) {
+    if (!is_served<float, float>(x, weight)) return false;
+    run_gated<float, float, float>(ctx, x, weight, out);
+    return true;
+  }
+  if (weight.dtype() != DType::kBF16) return false;
+  if (is_wide_x) {
+    if (!is_served<float, bf16>(x, weight)) return false;
+    run_gated<bf16, float, float>(ctx, x, weight, out);
+    return true;
+  }
+  if (!is_served<bf16, bf16>(x, weight)) return false;
+  run_gated<bf16, bf16, bf16>(ctx, x, weight, out);
   return true;
 }
 

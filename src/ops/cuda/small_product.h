@@ -17,7 +17,14 @@ inline constexpr std::int64_t kSmallProductRows = 4;
 /// out [M, N] f32 or bf16, rows may have a stride. A row of out has the same bits for every M that this serves.
 bool small_product(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor* bias, Tensor& out);
 
-/// The same with e4m3 factors: rounded [M, K] and weight [N, K], scales [M] and [N] f32 (ops/linear.h, linear_fp8).
+/// As many as leave registers for a row of the gate and one of up.
+inline constexpr std::int64_t kSmallProductSwigluRows = 2;
+
+/// out = swiglu(x · weight^T) (ops/linear.h, linear_swiglu), dtype of x; dtypes as above. False, and nothing is done, for more rows or
+/// where rows are no whole 16-byte pieces. The bits of small_product and then swiglu.
+bool small_product_swiglu(const ExecContext& ctx, const Tensor& x, const Tensor& weight, Tensor& out);
+
+/// small_product with e4m3 factors: rounded [M, K] and weight [N, K], scales [M] and [N] f32 (ops/linear.h, linear_fp8).
 bool small_product_fp8(const ExecContext& ctx, const Tensor& rounded, const Tensor& row_scales, const Tensor& weight,
                        const Tensor& column_scales, const Tensor* bias, Tensor& out);
 }

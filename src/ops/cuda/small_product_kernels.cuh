@@ -5,6 +5,7 @@
 // adds in ascending order of k, and the lanes' sums follow one tree: a row of the result does not depend on M, nor on kRows.
 #pragma once
 
+#include "ops/cuda/activation_kernels.cuh"
 #include "ops/cuda/device.cuh"
 
 namespace r1::ops::kernels {
@@ -47,20 +48,40 @@ struct SmallProductExtras {
   const float* column_scales;
 };
 
+/// The sum of element (m, n), scaled where it is one of e4m3 factors, and with its bias.
+template <bool kIsF8>
+__device__ __forceinline__ float completed(float total, const SmallProductExtras& extras, int m, index_t n) {
+  if constexpr (kIsF8) total = __fmul_rn(__fmul_rn(total * kF8Lift, load(extras.column_scales + n)), load(extras.row_scales + m));
+  if (extras.bias_f32 != nullptr) total += load(extras.bias_f32 + n);
+  if (extras.bias_bf16 != nullptr) total += to_float(load(extras.bias_bf16 + n));
+  return total;
+}
+
+template <typename T>
+__device__ __forceinline__ T rounded(float value) {
+  T result;
+  from_float(value, result);
+  return result;
+}
+
 /// out[m, n] = x[m] · weight[n] (scaled) (+ bias[n]). W, X: storage of weight and x; T: of out. M is at most kM. Grid: N / (kRows warps).
 /// K is a multiple of 16 bytes of W, rows of both operands begin at multiples of 16 bytes.
-template <typename W, typename X, typename T, int kM, int kRows>
+/// kIsGated: weight has 2 N rows, a warp takes rows n and N + n, and out[m, n] = silu(gate) * up of their sums, rounded to T as by
+/// themselves. Grid: N / warps.
+template <typename W, typename X, typename T, int kM, int kRows, bool kIsGated = false>
 __global__ void __launch_bounds__(kSmallProductWarps* kWarp, kM* kRows > 2 ? 3 : 4)
     small_product_kernel(const X* x, index_t x_stride, const W* weight, SmallProductExtras extras, T* out, index_t out_stride, int M,
                          index_t N, index_t K) {
   constexpr int kWidth = kVectorWidth<W>;
   constexpr bool kIsF8 = sizeof(W) == 1;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  const index_t first = (static_cast<index_t>(blockIdx.x) * kSmallProductWarps + warp) * kRows;
+  static_assert(!kIsGated || kRows == 2, "a gate and its up");
+  const index_t first = (static_cast<index_t>(blockIdx.x) * kSmallProductWarps + warp) * (kIsGated ? 1 : kRows);
+  const index_t row_step = kIsGated ? N : 1, num_rows = kIsGated ? 2 * N : N;
   if (first >= N) return;
   const W* rows[kRows];
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) rows[r] = weight + (first + r < N ? first + r : N - 1) * K;
+  for (int r = 0; r < kRows; ++r) rows[r] = weight + (first + r * row_step < num_rows ? first + r * row_step : N - 1) * K;
   float sums[kRows][kM];
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
@@ -111,18 +132,21 @@ __global__ void __launch_bounds__(kSmallProductWarps* kWarp, kM* kRows > 2 ? 3 :
     }
   }
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) {
+  for (int m = 0; m < kM; ++m) {
+    float totals[kRows];
 #pragma unroll
-    for (int m = 0; m < kM; ++m) {
-      float total = warp_sum(sums[r][m]);
-      if (lane != 0 || m >= M || first + r >= N) continue;
-      if constexpr (kIsF8)
-        total = __fmul_rn(__fmul_rn(total * kF8Lift, load(extras.column_scales + first + r)), load(extras.row_scales + m));
-      if (extras.bias_f32 != nullptr) total += load(extras.bias_f32 + first + r);
-      if (extras.bias_bf16 != nullptr) total += to_float(load(extras.bias_bf16 + first + r));
-      T value;
-      from_float(total, value);
-      store(out + m * out_stride + first + r, value);
+    for (int r = 0; r < kRows; ++r) totals[r] = warp_sum(sums[r][m]);
+    if (lane != 0 || m >= M) continue;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const index_t n = first + r * row_step;
+      if (n >= num_rows) continue;
+      totals[r] = completed<kIsF8>(totals[r], extras, m, n);
+      if constexpr (!kIsGated) store(out + m * out_stride + n, rounded<T>(totals[r]));
+    }
+    if constexpr (kIsGated) {
+      const float gate = to_float(rounded<T>(totals[0])), up = to_float(rounded<T>(totals[1]));
+      store(out + m * out_stride + first, rounded<T>(gated(gate, up)));
     }
   }
 }

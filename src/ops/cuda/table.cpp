@@ -10,6 +10,7 @@ const OpTable& cuda_backend_table() {
       .linear = cuda::linear,
       .linear_int8 = cuda::linear_int8,
       .linear_fp8 = cuda::linear_fp8,
+      .linear_swiglu = cuda::linear_swiglu,
       .linear_backward_input = cuda::linear_backward_input,
       .linear_backward_weight = cuda::linear_backward_weight,
       .rms_norm = cuda::rms_norm,

@@ -267,7 +267,7 @@ TEST(SimtModel, DecodesEightStepsAsTheCpuBackendDoes) {
     }
   }
   EXPECT_THAT(simt::launch_stats().kernels, testing::IsSupersetOf({"embedding", "rms_norm", "add_rms_norm", "rope", "swiglu",
-                                                                   "write_kv_cache", "paged_attention", "sample"}));
+                                                                   "small_product_swiglu", "write_kv_cache", "paged_attention", "sample"}));
 }
 
 }  // namespace

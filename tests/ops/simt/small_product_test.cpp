@@ -64,6 +64,35 @@ TEST(SimtSmallProduct, IsTheProductAndARowDoesNotDependOnTheOthers) {
   }
 }
 
+TEST(SimtSmallProduct, WithTheActivationHasTheBitsOfTheProductAndThenTheActivation) {
+  const Types types_of_swiglu[] = {{DType::kF32, DType::kF32, DType::kF32, DType::kF32},
+                                   {DType::kBF16, DType::kBF16, DType::kBF16, DType::kBF16},
+                                   {DType::kF32, DType::kBF16, DType::kF32, DType::kF32}};
+  for (const Types& types : types_of_swiglu) {
+    for (const auto& [I, K] : {Sizes{1, 8}, Sizes{7, 264}, Sizes{12, 1304}}) {
+      for (const std::int64_t M : {1, 2}) {
+        SCOPED_TRACE(fmt::format("{} x 2 * {} x {}, {} and {}", M, I, K, dtype_name(types.x), dtype_name(types.weight)));
+        const auto x = random_values(M * K, 1), weight = random_values(2 * I * K, 2, 2 / std::sqrt(static_cast<double>(K)));
+        std::vector<float> one_by_one;
+        const auto run = [&](const ExecContext& ctx) -> Results {
+          const Tensor input = stored_tensor(ctx, {M, K}, x, types.x), both = stored_tensor(ctx, {2 * I, K}, weight, types.weight);
+          Tensor gate_up = ctx.empty({M, 2 * I}, types.x), gated = ctx.empty({M, I}, types.x), out = ctx.empty({M, I}, types.x);
+          ops::OpScope scope(ctx, "small product test");
+          const bool is_served = ops::simt_backend::small_product(ctx, input, both, nullptr, gate_up) &&
+                                 ops::simt_backend::small_product_swiglu(ctx, input, both, out);
+          if (!is_served) return {};
+          simt_table().swiglu(ctx, gate_up, gated);
+          one_by_one = floats_of(ctx, gated);
+          return {floats_of(ctx, out)};
+        };
+        const Results found = on_all_schedules(run);
+        ASSERT_EQ(found.size(), 1U);
+        EXPECT_EQ(found[0], one_by_one);
+      }
+    }
+  }
+}
+
 TEST(SimtSmallProduct, LeavesToOthersWhatItDoesNotServe) {
   const auto ctx = make_simt_context();
   const auto is_served = [&](std::int64_t M, std::int64_t K, DType out_dtype) {

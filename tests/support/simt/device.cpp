@@ -56,6 +56,13 @@ void linear(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const
   if (!simt::keep(call)) cpu_ops().linear(ctx, x, weight, bias, out);
 }
 
+void linear_swiglu(const ExecContext& ctx, const Tensor& x, const Tensor& weight, Tensor& out) {
+  if (ops::simt_backend::small_product_swiglu(ctx, x, weight, out)) return;
+  Tensor gate_up = ctx.empty({x.dim(0), weight.dim(0)}, x.dtype());
+  linear(ctx, x, weight, nullptr, gate_up);
+  ops::simt_backend::swiglu(ctx, gate_up, out);
+}
+
 /// Our own kernels around the CPU's product.
 void linear_fp8(const ExecContext& ctx, const Tensor& x, const Tensor& weight, const Tensor& scales, const Tensor* bias, Tensor& out) {
   const Tensor rounded = ctx.empty(x.shape(), DType::kF8E4M3), x_scales = ctx.empty({x.dim(0)});
@@ -102,6 +109,7 @@ const ops::OpTable& simt_table() {
     ops::OpTable own = cpu_ops();
     own.linear = &linear;
     own.linear_fp8 = &linear_fp8;
+    own.linear_swiglu = &linear_swiglu;
     own.rms_norm = &ops::simt_backend::rms_norm;
     own.add_rms_norm = &ops::simt_backend::add_rms_norm;
     own.rms_norm_backward = &ops::simt_backend::rms_norm_backward;
